@@ -1,0 +1,273 @@
+// Guest memory accesses that the inline probes of cpu.h could not serve: segment faults, page
+// walks, page crossings, registers, watched pages.
+#include <algorithm>
+#include <cstring>
+
+#include "cpu/cpu.h"
+
+namespace dragoman {
+
+bool Cpu::segment_check_slow(unsigned segment, u64 offset, unsigned size, AccessType type) {
+  const Segment& s = state.segments[segment];
+  const auto fail = [&] { return raise(segment == kSs ? kVectorSs : kVectorGp, 0); };
+  if (protected_mode() && !v86()) {
+    if (!s.present()) return fail();  // null selector: the hidden part was made unusable
+    const bool readable = !s.code() || (s.type() & 2);
+    if (type == AccessType::kWrite ? !s.writable_data() : !readable) return fail();
+  }
+  const u64 last = offset + size - 1;
+  if (s.expand_down()) {
+    const u64 highest = s.big() ? 0xffffffff : 0xffff;
+    if (offset <= s.limit || last > highest) return fail();
+  } else if (last > s.limit) {
+    return fail();
+  }
+  return true;
+}
+
+bool Cpu::access_slow(u64 linear, void* data, unsigned size, AccessType type, Privilege privilege,
+                      unsigned segment, bool write_intent) {
+  const u64 address_mask = long_mode() ? ~u64{0} : 0xffffffff;
+  const u64 last = (linear + size - 1) & address_mask;
+  if (code64() || (long_mode() && privilege != Privilege::kCurrent)) {
+    if (!canonical(linear) || !canonical(last)) {
+      return raise(segment == kSs ? kVectorSs : kVectorGp, 0);
+    }
+  }
+  const bool write = type == AccessType::kWrite || write_intent;
+  const AccessType page_type = write ? AccessType::kWrite : type;
+
+  PageWalk first_walk;
+  if (!translate(linear, page_type, privilege, first_walk)) return false;
+  const bool crosses = (linear >> kPageShift) != (last >> kPageShift);
+  PageWalk second_walk;
+  if (crosses && !translate(last & ~kPageMask, page_type, privilege, second_walk)) return false;
+
+  // #AC is of lower priority than a page fault (SDM vol. 3, table 6-2).
+  if (alignment_checked_ && privilege == Privilege::kCurrent && (size & (size - 1)) == 0 &&
+      (linear & (size - 1)) != 0) {
+    return raise(kVectorAc, 0);
+  }
+
+  const unsigned first_size =
+      crosses ? static_cast<unsigned>(kPageSize - (linear & kPageMask)) : size;
+  if (!crosses && privilege == Privilege::kCurrent) fill_shadow(linear, page_type, first_walk);
+  access_page(linear, data, first_size, type, first_walk);
+  if (crosses) {
+    access_page(last & ~kPageMask, static_cast<u8*>(data) + first_size, size - first_size, type,
+                second_walk);
+  }
+  // A read-modify-write is seen twice, as a read with write intent and as a write: note it once.
+  if (watching_data_ && !(type == AccessType::kRead && write_intent)) {
+    check_data_breakpoints(linear, size, type);
+  }
+  return true;
+}
+
+void Cpu::access_page(u64 linear, void* data, unsigned size, AccessType type,
+                      const PageWalk& walk) {
+  const PhysicalAddress physical((walk.physical & ~kPageMask) | (linear & kPageMask));
+  MemoryMap& map = memory();
+  const bool write = type == AccessType::kWrite;
+  const MemoryMap::PageView view = map.page(physical);
+  u8* page = write ? view.write : view.read;
+  if (page != nullptr) {
+    u8* host = page + physical.page_offset();
+    if (!write) {
+      std::memcpy(data, host, size);
+    } else if (std::memcmp(host, data, size) != 0) {  // rewriting the same bytes changes no code
+      std::memcpy(host, data, size);
+      map.memory().note_write(map.memory().offset_of(host), size);
+    }
+    return;
+  }
+  // Registers: as one access when the size is one a bus can do, else byte by byte.
+  if (size == 1 || size == 2 || size == 4 || size == 8) {
+    if (write) {
+      u64 value = 0;
+      std::memcpy(&value, data, size);
+      map.write(physical, size, value);
+    } else {
+      const u64 value = map.read(physical, size);
+      std::memcpy(data, &value, size);
+    }
+  } else if (write) {
+    map.write_bytes(physical, {static_cast<const u8*>(data), size});
+  } else {
+    map.read_bytes(physical, {static_cast<u8*>(data), size});
+  }
+}
+
+void Cpu::fill_shadow(u64 linear, AccessType type, const PageWalk& walk) {
+  const u64 page = linear >> kPageShift;
+  if (shadow_ == &(*shadow_tables_)[kViewChecked] || page_watched(page)) return;
+  const MemoryMap::PageView view = memory().page(PhysicalAddress(walk.physical));
+  if (view.read == nullptr) return;
+  const u64 delta = reinterpret_cast<u64>(view.read) - (linear & ~kPageMask);
+  ShadowTable::Entry& e = shadow_->claim(page, delta, walk.global);
+  if (type == AccessType::kExecute) {
+    e.execute = page;
+    return;
+  }
+  e.read = page;
+  // A write entry needs: permission, the dirty bit set already, the same memory for reads and
+  // writes, no decoded code on the page, and exact dirty tracking satisfied.
+  if (view.write != view.read) return;
+  const bool may_write =
+      type == AccessType::kWrite ||
+      (walk.dirty && walk.writable && (state.cr4 & kCr4Pke) == 0);
+  if (!may_write) return;
+  GuestMemory& pool = memory().memory();
+  const u64 host_page = pool.offset_of(view.read) >> kPageShift;
+  const u8 flags = pool.flags(host_page);
+  if (flags & kPageHasCode) return;
+  if ((flags & kPageTracked) && !(flags & kPageDirty)) {
+    if (type != AccessType::kWrite) return;
+    pool.note_write(host_page << kPageShift, 1);
+  }
+  e.write = page;
+}
+
+u8* Cpu::direct(u64 linear, unsigned size, AccessType type) {
+  const u64 page = linear >> kPageShift;
+  if (((linear + size - 1) >> kPageShift) != page) return nullptr;
+  ShadowTable::Entry* e = &shadow_->entry(page);
+  const auto allowed = [&] { return (type == AccessType::kWrite ? e->write : e->read) == page; };
+  if (!allowed()) {
+    if (code64() && !canonical(linear)) return nullptr;
+    PageWalk walk;
+    const bool pending = fault_pending_;
+    const Fault fault = fault_;
+    if (!translate(linear, type, Privilege::kCurrent, walk)) {
+      fault_pending_ = pending;  // the caller's own access will fault
+      fault_ = fault;
+      return nullptr;
+    }
+    fill_shadow(linear, type, walk);
+    if (!allowed()) return nullptr;
+  }
+  return reinterpret_cast<u8*>(linear + e->delta);
+}
+
+bool Cpu::read_block(unsigned segment, u64 offset, void* out, unsigned size) {
+  u64 linear;
+  if (!segment_linear(segment, offset, size, AccessType::kRead, linear)) return false;
+  return access_slow(linear, out, size, AccessType::kRead, Privilege::kCurrent, segment, false);
+}
+
+bool Cpu::write_block(unsigned segment, u64 offset, const void* in, unsigned size) {
+  u64 linear;
+  if (!segment_linear(segment, offset, size, AccessType::kWrite, linear)) return false;
+  return access_slow(linear, const_cast<void*>(in), size, AccessType::kWrite, Privilege::kCurrent,
+                     segment, false);
+}
+
+bool Cpu::probe(unsigned segment, u64 offset, unsigned size, AccessType type) {
+  u64 linear;
+  if (!segment_linear(segment, offset, size, type, linear)) return false;
+  const u64 address_mask = long_mode() ? ~u64{0} : 0xffffffff;
+  const u64 last = (linear + size - 1) & address_mask;
+  if (code64() && (!canonical(linear) || !canonical(last))) {
+    return raise(segment == kSs ? kVectorSs : kVectorGp, 0);
+  }
+  PageWalk walk;
+  if (!translate(linear, type, Privilege::kCurrent, walk)) return false;
+  if ((linear >> kPageShift) != (last >> kPageShift)) {
+    return translate(last & ~kPageMask, type, Privilege::kCurrent, walk);
+  }
+  return true;
+}
+
+bool Cpu::read_linear_as(Privilege privilege, u64 linear, void* out, unsigned size) {
+  return access_slow(linear, out, size, AccessType::kRead, privilege, kDs, false);
+}
+
+bool Cpu::write_linear_as(Privilege privilege, u64 linear, const void* in, unsigned size) {
+  return access_slow(linear, const_cast<void*>(in), size, AccessType::kWrite, privilege, kDs,
+                     false);
+}
+
+void Cpu::code_written(u64 offset, u64 length) {
+  blocks_->invalidate(offset, length, &Cpu::cancelled_instruction);
+}
+
+void Cpu::drop_write_pointers(u64 first_page, u64 page_count) {
+  const u8* first = memory().memory().base() + (first_page << kPageShift);
+  for (ShadowTable& table : *shadow_tables_) table.drop_writes(first, page_count << kPageShift);
+}
+
+// --- Debug registers (SDM vol. 3, 17.2) --------------------------------------------------------
+
+namespace {
+struct Breakpoint {
+  u64 address;
+  unsigned length;
+  unsigned kind;  // 0 execute, 1 write, 2 I/O, 3 read or write
+  bool enabled;
+};
+
+Breakpoint breakpoint(const CpuState& state, unsigned i) {
+  const u64 control = state.dr[7];
+  static constexpr std::array<unsigned, 4> kLengths = {1, 2, 8, 4};
+  const unsigned length = kLengths[bits(control, 19 + 4 * i, 18 + 4 * i)];
+  return {state.dr[i] & ~u64{length - 1}, length,
+          static_cast<unsigned>(bits(control, 17 + 4 * i, 16 + 4 * i)),
+          (control & (u64{3} << (2 * i))) != 0};
+}
+}  // namespace
+
+void Cpu::update_watchpoints() {
+  bool watching = false;
+  watching_code_ = false;
+  for (unsigned i = 0; i < 4; ++i) {
+    const Breakpoint b = breakpoint(state, i);
+    if (!b.enabled) continue;
+    if (b.kind == 0) watching_code_ = true;
+    if (b.kind == 1 || b.kind == 3) watching = true;
+  }
+  if (watching || watching_data_) flush_tlb(true);
+  watching_data_ = watching;
+}
+
+bool Cpu::page_watched(u64 linear_page) const {
+  if (!watching_data_) return false;
+  for (unsigned i = 0; i < 4; ++i) {
+    const Breakpoint b = breakpoint(state, i);
+    if (b.enabled && b.kind != 0 && b.address >> kPageShift == linear_page) return true;
+  }
+  return false;
+}
+
+u32 Cpu::matching_breakpoints(u64 address, unsigned size, unsigned kinds) const {
+  u32 hits = 0;
+  bool any_enabled = false;
+  for (unsigned i = 0; i < 4; ++i) {
+    const Breakpoint b = breakpoint(state, i);
+    if (!((kinds >> b.kind) & 1)) continue;
+    if (address < b.address + b.length && b.address < address + size) {
+      hits |= 1u << i;
+      any_enabled = any_enabled || b.enabled;
+    }
+  }
+  return any_enabled ? hits : 0;
+}
+
+void Cpu::check_data_breakpoints(u64 linear, unsigned size, AccessType type) {
+  const unsigned kinds = type == AccessType::kWrite ? (1u << 1 | 1u << 3) : 1u << 3;
+  const u32 hits = matching_breakpoints(linear, size, kinds);
+  if (hits != 0) {
+    note_debug_trap(hits);
+    set_attention_check();
+  }
+}
+
+void Cpu::check_io_breakpoints(u16 port, unsigned size) {
+  if (!(state.cr4 & kCr4De)) return;
+  const u32 hits = matching_breakpoints(port, size, 1u << 2);
+  if (hits != 0) {
+    note_debug_trap(hits);
+    set_attention_check();
+  }
+}
+
+}  // namespace dragoman

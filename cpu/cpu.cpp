@@ -1,0 +1,212 @@
+#include "cpu/cpu.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "cpu/decode/decoder.h"
+#include "cpu/disassemble/disassembler.h"
+#include "cpu/execute/block_cache.h"
+#include "cpu/execute/host/host_fpu.h"
+
+namespace dragoman {
+
+Cpu::Cpu(const CpuModel& model, CpuWiring wiring)
+    : model_(model),
+      wiring_(std::move(wiring)),
+      shadow_tables_(std::make_unique<std::array<ShadowTable, kViewCount>>()),
+      blocks_(std::make_unique<BlockCache>(wiring_.memory->memory())),
+      host_fpu_(std::make_unique<HostFpu>(*this)) {
+  memory().memory().set_code_listener(this);
+  memory().memory().add_write_cache(this);
+  reset();
+}
+
+Cpu::~Cpu() = default;
+
+void Cpu::reset() {
+  const u64 instructions = state.instructions;  // a count of work done, not a register
+  const u8 a20_masked = state.a20_masked;       // the gate belongs to the board
+  state = CpuState{};
+  state.instructions = instructions;
+  state.a20_masked = a20_masked;
+  attention_.fetch_and(kAttentionInterrupt | kAttentionStop, std::memory_order_relaxed);
+  state.segments[kCs] = {0xffff0000, 0xffff, 0xf000, 0x9b};
+  state.segments[kLdtr].attributes = 0x82;
+  state.segments[kTr].attributes = 0x8b;
+  state.rip() = 0xfff0;
+  // EDX after reset: the processor's signature, as CPUID.1:EAX gives it.
+  state.regs[kRdx] = model_.signature();
+  state_replaced();
+}
+
+void Cpu::init() {
+  const CpuState before = state;
+  const u64 cache_bits = before.cr0 & (kCr0Cd | kCr0Nw);
+  reset();
+  state.cr0 = kCr0Et | cache_bits;
+  state.fpu = before.fpu;
+  state.msr = before.msr;
+  state.tsc_offset = before.tsc_offset;
+  state.xcr0 = before.xcr0;
+  state.in_smm = before.in_smm;
+  state_replaced();
+}
+
+void Cpu::state_replaced() {
+  fault_pending_ = false;
+  state.regs[kZeroRegister] = 0;
+  update_watchpoints();
+  flush_tlb(true);
+  update_mode();
+  set_attention_check();
+}
+
+void Cpu::set_rflags(u32 value) {
+  constexpr u32 kImplemented = 0x003f7fd7;
+  value = (value & kImplemented) | kFlagFixed;
+  set_arithmetic_flags(state.lazy, value);
+  const u32 changed = state.flags ^ value;
+  state.flags = value & ~kArithmeticFlags;
+  if (changed & (kFlagVm | kFlagAc)) update_mode();
+  if (changed & (kFlagTf | kFlagIf | kFlagRf | kFlagVif | kFlagVip)) set_attention_check();
+}
+
+void Cpu::update_mode() {
+  const bool protect = protected_mode();
+  const bool v86_mode = v86();
+  const bool code_long = long_mode() && state.segments[kCs].long_mode();
+  mode_.code_bits = code_long ? 64 : state.segments[kCs].big() ? 32 : 16;
+  const bool big_stack = state.segments[kSs].big();
+  stack_mask_ = code_long ? ~u64{0} : big_stack ? 0xffffffff : 0xffff;
+
+  for (unsigned i = 0; i < kSegmentCount; ++i) {
+    const Segment& s = state.segments[i];
+    active_base_[i] = code_long && i < kFs ? 0 : s.base;
+    SegmentAccess& a = segment_access_[i];
+    a.base = s.base;
+    a.limit = s.limit;
+    if (protect && !v86_mode) {
+      const bool plain = s.present() && !s.system() && !s.expand_down();
+      a.read_fast = plain && (!s.code() || (s.type() & 2));
+      a.write_fast = plain && s.writable_data();
+    } else {
+      a.read_fast = a.write_fast = !s.expand_down();
+    }
+  }
+
+  alignment_checked_ = (state.cr0 & kCr0Am) && (state.flags & kFlagAc) && state.cpl == 3;
+  const ShadowView view = alignment_checked_ ? kViewChecked
+                          : state.cpl == 3   ? kViewUser
+                          : (state.flags & kFlagAc) && (state.cr4 & kCr4Smap)
+                              ? kViewSupervisorAc
+                              : kViewSupervisor;
+  shadow_ = &(*shadow_tables_)[view];
+
+  mode_key_ = (mode_.code_bits >> 5) | (big_stack ? 1u << 2 : 0) | (u32{state.cpl} << 3) |
+              (v86_mode ? 1u << 5 : 0) | (protect ? 1u << 6 : 0) |
+              static_cast<u32>(bits(state.cr0, 3, 1)) << 7 |  // MP, EM, TS
+              ((state.cr4 & kCr4Osfxsr) ? 1u << 10 : 0) |
+              ((state.cr4 & kCr4Osxsave) ? 1u << 11 : 0) | ((state.xcr0 & 4) ? 1u << 12 : 0) |
+              (u32{static_cast<u32>(view)} << 13);
+}
+
+// --- Pins ----------------------------------------------------------------------------------------
+
+void Cpu::set_interrupt_request(bool level) {
+  if (level) {
+    attention_.fetch_or(kAttentionInterrupt, std::memory_order_relaxed);
+  } else {
+    attention_.fetch_and(~u32{kAttentionInterrupt}, std::memory_order_relaxed);
+  }
+}
+
+void Cpu::raise_nmi() { attention_.fetch_or(kAttentionNmi, std::memory_order_relaxed); }
+void Cpu::raise_smi() { attention_.fetch_or(kAttentionSmi, std::memory_order_relaxed); }
+void Cpu::raise_init() { attention_.fetch_or(kAttentionInit, std::memory_order_relaxed); }
+
+void Cpu::start_up(u8 vector) {
+  sipi_vector_ = vector;
+  attention_.fetch_or(kAttentionSipi, std::memory_order_relaxed);
+}
+
+void Cpu::set_a20(bool enabled) {
+  const u8 masked = enabled ? 0 : 1;
+  if (state.a20_masked == masked) return;
+  state.a20_masked = masked;
+  flush_tlb(true);
+  set_attention_check();
+}
+
+// --- Time ------------------------------------------------------------------------------------------
+
+u64 Cpu::tsc() {
+  const u128 ticks = static_cast<u128>(wiring_.clock->now_ns()) * model_.tsc_hz / 1'000'000'000u;
+  return static_cast<u64>(ticks) + static_cast<u64>(state.tsc_offset);
+}
+
+void Cpu::set_tsc(u64 value) {
+  const u64 before = tsc();
+  state.tsc_offset += static_cast<i64>(value - before);
+}
+
+u64 Cpu::retired() const {
+  const u64 in_block = block_first_ != nullptr ? static_cast<u64>(current_ - block_first_) : 0;
+  return state.instructions + in_block;
+}
+
+// --- Reports -----------------------------------------------------------------------------------------
+
+std::string Cpu::describe() const {
+  static constexpr std::array<const char*, 16> kNames = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp",
+                                                         "rsi", "rdi", "r8",  "r9",  "r10", "r11",
+                                                         "r12", "r13", "r14", "r15"};
+  static constexpr std::array<const char*, 8> kSegmentNames = {"es", "cs", "ss",  "ds",
+                                                               "fs", "gs", "ldtr", "tr"};
+  std::string text;
+  for (unsigned i = 0; i < 16; ++i) {
+    text += fmt::format("{:>3}={:016x}{}", kNames[i], state.regs[i], i % 4 == 3 ? "\n" : " ");
+  }
+  text += fmt::format("rip={:016x} rflags={:08x} cpl={} {}-bit{}{}{}\n", state.rip(), rflags(), cpl(),
+                      mode_.code_bits, v86() ? " v86" : "", long_mode() ? " long" : "",
+                      state.in_smm ? " smm" : "");
+  for (unsigned i = 0; i < kSegmentCount; ++i) {
+    const Segment& s = state.segments[i];
+    text += fmt::format("{:>4}={:04x} base={:016x} limit={:08x} attributes={:04x}\n",
+                        kSegmentNames[i], s.selector, s.base, s.limit, s.attributes);
+  }
+  text += fmt::format("gdtr={:016x}/{:04x} idtr={:016x}/{:04x}\n", state.gdtr.base,
+                      state.gdtr.limit, state.idtr.base, state.idtr.limit);
+  text += fmt::format("cr0={:08x} cr2={:016x} cr3={:016x} cr4={:08x} efer={:x} xcr0={:x}\n", state.cr0,
+                      state.cr2, state.cr3, state.cr4, state.efer, state.xcr0);
+  text += fmt::format("dr0={:x} dr1={:x} dr2={:x} dr3={:x} dr6={:x} dr7={:x}\n", state.dr[0],
+                      state.dr[1], state.dr[2], state.dr[3], state.dr[6], state.dr[7]);
+
+  // The walk of RIP and the bytes there.
+  auto& self = const_cast<Cpu&>(*this);  // peek has no side effects on the guest
+  const u64 linear = code64() ? state.rip() : static_cast<u32>(state.segments[kCs].base + state.rip());
+  const u64 physical = self.peek_translate(linear);
+  if (physical == ~u64{0}) {
+    text += fmt::format("cs:rip is linear {:#x}, not mapped by the page tables\n", linear);
+  } else {
+    text += fmt::format("cs:rip is linear {:#x}, physical {:#x}\n", linear, physical);
+    std::array<u8, 16> bytes{};
+    unsigned got = 0;
+    while (got < bytes.size() && self.peek(linear + got, &bytes[got], 1)) ++got;
+    text += "bytes there:";
+    for (unsigned i = 0; i < got; ++i) text += fmt::format(" {:02x}", bytes[i]);
+    text += '\n';
+    Instruction insn;
+    if (decode({bytes.data(), got}, mode_, insn) == DecodeResult::kOk) {
+      text += fmt::format("instruction: {}\n", disassemble(insn, state.rip(), mode_));
+    }
+  }
+  text += fmt::format("{} instructions executed; the last ones:\n", retired());
+  for (u64 i = 0; i < recent_.size(); ++i) {
+    const RecentBlock& r = recent_[(recent_next_ + i) % recent_.size()];
+    if (r.key != ~u32{0}) text += fmt::format("  block at {:04x}:{:x}\n", r.selector, r.rip);
+  }
+  return text;
+}
+
+}  // namespace dragoman

@@ -1,0 +1,71 @@
+// Decoded blocks, keyed by where their bytes are in the memory pool and by the mode they were
+// decoded for. The interpreter runs these; the translator will attach host code to them.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "base/types.h"
+#include "cpu/decode/instruction.h"
+#include "memory/guest_memory.h"
+
+namespace dragoman {
+
+/// A straight run of decoded instructions inside one page.
+struct Block {
+  u64 offset = 0;        ///< pool offset of the first byte
+  u32 key = 0;           ///< mode key (Cpu::update_mode)
+  u16 count = 0;
+  u16 bytes = 0;
+  Block* hash_next = nullptr;
+  Block* page_next = nullptr;
+  Instruction* instructions = nullptr;
+};
+
+/// Finds and keeps blocks; forgets those whose bytes change.
+class BlockCache {
+ public:
+  static constexpr unsigned kMaxInstructions = 64;
+
+  explicit BlockCache(GuestMemory& memory);
+
+  Block* find(u64 offset, u32 key) const {
+    for (Block* b = buckets_[bucket(offset, key)]; b != nullptr; b = b->hash_next) {
+      if (b->offset == offset && b->key == key) return b;
+    }
+    return nullptr;
+  }
+  /// Copies the instructions into the cache and marks their page as code.
+  Block* insert(u64 offset, u32 key, const Instruction* instructions, unsigned count,
+                unsigned bytes);
+  /// Bytes changed: removes overlapping blocks. Their instructions get the handler `cancelled`,
+  /// so that a block that is being executed stops before the next instruction.
+  void invalidate(u64 offset, u64 length, Handler cancelled);
+  /// Forgets everything; not while a block is executed.
+  void clear();
+  /// True when the cache should be cleared before the next insert.
+  bool full() const { return chunks_.size() >= kMaxChunks; }
+
+  /// Changes whenever blocks were removed; caches of Block pointers compare it.
+  u64 generation() const { return generation_; }
+
+ private:
+  static constexpr u64 kBuckets = u64{1} << 16;
+  static constexpr std::size_t kChunkBytes = std::size_t{1} << 20;
+  static constexpr std::size_t kMaxChunks = 96;
+
+  static u64 bucket(u64 offset, u32 key) {
+    return ((offset * 0x9e3779b97f4a7c15u) >> 40 ^ key * 0x45d9f3bu) & (kBuckets - 1);
+  }
+  void* allocate(std::size_t bytes);
+  void unlink_hash(Block& block);
+
+  GuestMemory& memory_;
+  std::vector<Block*> buckets_;
+  std::vector<Block*> pages_;
+  std::vector<std::unique_ptr<std::byte[]>> chunks_;
+  std::size_t used_ = kChunkBytes;
+  u64 generation_ = 1;
+};
+
+}  // namespace dragoman

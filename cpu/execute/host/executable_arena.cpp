@@ -1,0 +1,77 @@
+#include "cpu/execute/host/executable_arena.h"
+
+#include <sys/mman.h>
+
+#include <cstring>
+
+namespace dragoman {
+namespace {
+
+/// Code was written through another linear address than it is fetched from, so that the processor
+/// does not notice by itself: a serializing instruction is needed (SDM vol. 3, 11.6). IRET is the
+/// one that neither leaves user mode nor traps to a hypervisor as CPUID does.
+void serialize() {
+  u64 scratch;
+  asm volatile(
+      "subq $128, %%rsp\n\t"  // below the red zone
+      "movq %%rsp, %0\n\t"
+      "pushq $0\n\t"
+      "movw %%ss, (%%rsp)\n\t"
+      "pushq %0\n\t"
+      "pushfq\n\t"
+      "pushq $0\n\t"
+      "movw %%cs, (%%rsp)\n\t"
+      "leaq 1f(%%rip), %0\n\t"
+      "pushq %0\n\t"
+      "iretq\n"
+      "1:\n\t"
+      "addq $128, %%rsp"
+      : "=&r"(scratch)
+      :
+      : "memory", "cc");
+}
+
+}  // namespace
+
+ExecutableArena::~ExecutableArena() {
+  if (write_view_ != nullptr) munmap(write_view_, bound_);
+  if (run_view_ != nullptr) munmap(run_view_, bound_);
+}
+
+bool ExecutableArena::map() {
+  if (refused_) return false;
+  // mremap of a shared anonymous mapping with old size 0 makes a second view of the same pages.
+  void* writable = mmap(nullptr, bound_, PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (writable == MAP_FAILED) {
+    refused_ = true;
+    return false;
+  }
+  void* runnable = mremap(writable, 0, bound_, MREMAP_MAYMOVE);
+  if (runnable != MAP_FAILED && mprotect(runnable, bound_, PROT_READ | PROT_EXEC) != 0) {
+    munmap(runnable, bound_);
+    runnable = MAP_FAILED;
+  }
+  if (runnable == MAP_FAILED) {
+    munmap(writable, bound_);
+    refused_ = true;
+    return false;
+  }
+  write_view_ = static_cast<u8*>(writable);
+  run_view_ = static_cast<u8*>(runnable);
+  return true;
+}
+
+const void* ExecutableArena::add(std::span<const u8> code) {
+  if (write_view_ == nullptr && !map()) return nullptr;
+  constexpr std::size_t kAlignment = 16;
+  if (code.size() > bound_ - used_) return nullptr;
+  std::memcpy(write_view_ + used_, code.data(), code.size());
+  const u8* start = run_view_ + used_;
+  used_ = (used_ + code.size() + kAlignment - 1) & ~(kAlignment - 1);
+  if (used_ > bound_) used_ = bound_;
+  serialize();
+  return start;
+}
+
+}  // namespace dragoman

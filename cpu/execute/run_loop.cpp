@@ -1,0 +1,364 @@
+// The interpreter's run loop: finding and building blocks, instruction boundaries, stepping.
+#include <algorithm>
+#include <cstring>
+
+#include "cpu/cpu.h"
+#include "cpu/decode/decoder.h"
+#include "cpu/disassemble/disassembler.h"
+#include "cpu/events/events.h"
+#include "cpu/execute/block_cache.h"
+#include "cpu/execute/dispatch.h"
+#include "cpu/isa/rows.h"
+
+namespace dragoman {
+namespace {
+
+/// Runs when decoding failed in a way that is a fault of the instruction itself.
+bool invalid_instruction(Cpu& cpu, const Instruction&) { return cpu.raise(kVectorUd); }
+bool too_long_instruction(Cpu& cpu, const Instruction&) { return cpu.raise(kVectorGp, 0); }
+
+bool ends_block(const Row& row) {
+  const Category category = kOperations[static_cast<std::size_t>(row.operation)].category;
+  if (category == Category::kSystem) return true;
+  if (row.attributes & kSerializing) return true;
+  return category == Category::kBranch && row.operation != Operation::kJcc;
+}
+
+}  // namespace
+
+bool Cpu::cancelled_instruction(Cpu& cpu, const Instruction&) {
+  return cpu.restart_instruction();  // its bytes changed while the block was running
+}
+
+RunExit Cpu::run(u64 budget) {
+  const u64 limit = state.instructions + budget;
+  RunExit exit = RunExit::kBudget;
+  for (;;) {
+    if (__builtin_expect(attention_.load(std::memory_order_relaxed) != 0 ||
+                             state.activity != Activity::kRunning, 0)) {
+      if (handle_boundary(exit) == Boundary::kExit) return exit;
+    }
+    if (state.instructions >= limit) return RunExit::kBudget;
+    if (__builtin_expect(stepping_, 0)) {
+      step_instruction();
+      continue;
+    }
+    const Block* block = find_block();
+    if (block == nullptr) {
+      deliver_pending_fault();
+      continue;
+    }
+    run_block(*block, limit - state.instructions);
+  }
+}
+
+Cpu::Boundary Cpu::handle_boundary(RunExit& exit) {
+  attention_.fetch_and(~u32{kAttentionCheck}, std::memory_order_relaxed);
+  if (memory().generation() != map_generation_) {
+    map_generation_ = memory().generation();
+    flush_tlb(true);
+  }
+  const u32 attention = attention_.load(std::memory_order_relaxed);
+  if (attention & kAttentionStop) {
+    attention_.fetch_and(~u32{kAttentionStop}, std::memory_order_relaxed);
+    exit = RunExit::kStopRequest;
+    set_attention_check();
+    return Boundary::kExit;
+  }
+  if (state.activity == Activity::kShutdown) {
+    exit = RunExit::kTripleFault;
+    return Boundary::kExit;
+  }
+  stepping_ = needs_stepping();
+
+  // Events between instructions, highest priority first (SDM vol. 3, table 6-2). MOV SS and
+  // POP SS hold off all of them, STI only maskable interrupts.
+  if (!(state.interrupt_shadow & kShadowMovSs)) {
+    if ((attention & kAttentionInit) && !state.in_smm) {
+      attention_.fetch_and(~u32{kAttentionInit}, std::memory_order_relaxed);
+      init();
+      return Boundary::kContinue;
+    }
+    if ((attention & kAttentionSmi) && !state.in_smm) {
+      attention_.fetch_and(~u32{kAttentionSmi}, std::memory_order_relaxed);
+      enter_smm(*this);
+      state.activity = Activity::kRunning;
+      return Boundary::kContinue;
+    }
+    if ((attention & kAttentionNmi) && !state.nmi_blocked) {
+      attention_.fetch_and(~u32{kAttentionNmi}, std::memory_order_relaxed);
+      state.activity = Activity::kRunning;
+      ++state.instructions;
+      if (!deliver_interrupt(*this, kVectorNmi, true)) state.activity = Activity::kShutdown;
+      set_attention_check();
+      return Boundary::kContinue;
+    }
+    if ((attention & kAttentionInterrupt) && (state.flags & kFlagIf) &&
+        state.interrupt_shadow == 0 && wiring_.interrupts != nullptr) {
+      state.activity = Activity::kRunning;
+      ++state.instructions;
+      const u8 vector = wiring_.interrupts->acknowledge();
+      if (!deliver_interrupt(*this, vector, false)) state.activity = Activity::kShutdown;
+      set_attention_check();
+      return Boundary::kContinue;
+    }
+    if ((attention & kAttentionInterrupt) && state.activity == Activity::kMwait) {
+      state.activity = Activity::kRunning;  // MWAIT with ECX[0] or any pending event
+    }
+  }
+  if (state.activity == Activity::kHalted || state.activity == Activity::kMwait) {
+    exit = RunExit::kHalted;
+    return Boundary::kExit;
+  }
+  if (state.activity == Activity::kWaitForSipi) {
+    if (attention & kAttentionSipi) {
+      attention_.fetch_and(~u32{kAttentionSipi}, std::memory_order_relaxed);
+      state.segments[kCs].selector = static_cast<u16>(sipi_vector_ << 8);
+      state.segments[kCs].base = u64{sipi_vector_} << 12;
+      state.rip() = 0;
+      state.activity = Activity::kRunning;
+      state_replaced();
+      return Boundary::kContinue;
+    }
+    exit = RunExit::kWaitForSipi;
+    return Boundary::kExit;
+  }
+  return Boundary::kContinue;
+}
+
+bool Cpu::needs_stepping() const {
+  return state.interrupt_shadow != 0 || (state.flags & (kFlagTf | kFlagRf)) != 0 ||
+         state.pending_debug != 0 || watching_code_ ||
+         wiring_.log->enabled(LogCategory::kExec);
+}
+
+void Cpu::deliver_pending_fault() {
+  state.rip() = instruction_rip_;
+  ++state.instructions;  // deliveries count, so that a loop of faults uses up its budget
+  if (!deliver_fault(*this)) state.activity = Activity::kShutdown;
+  set_attention_check();
+}
+
+const Block* Cpu::find_block() {
+  const u64 rip = state.rip();
+  instruction_rip_ = rip;
+  u64 linear;
+  if (code64()) {
+    linear = rip;
+  } else {
+    linear = static_cast<u32>(state.segments[kCs].base + rip);
+    if (rip > state.segments[kCs].limit) {
+      (void)raise(kVectorGp, 0);
+      return nullptr;
+    }
+  }
+  RecentBlock& recent = recent_[recent_next_];
+  recent = {rip, mode_key_, state.segments[kCs].selector};
+  recent_next_ = (recent_next_ + 1) % recent_.size();
+
+  JumpEntry& jump = jump_cache_[(linear ^ (linear >> 14)) & (kJumpEntries - 1)];
+  if (jump.linear == linear && jump.key == mode_key_ && jump.fetch_generation == fetch_generation_ &&
+      jump.block_generation == blocks_->generation()) {
+    const Block* block = jump.block;
+    if (code64() || rip + block->bytes - 1 <= state.segments[kCs].limit) return block;
+  }
+
+  const ShadowTable::Entry* entry = &shadow_->entry(linear >> kPageShift);
+  if (entry->execute != linear >> kPageShift) {
+    if (code64() && !canonical(linear)) {
+      (void)raise(kVectorGp, 0);
+      return nullptr;
+    }
+    PageWalk walk;
+    if (!translate(linear, AccessType::kExecute, Privilege::kCurrent, walk)) return nullptr;
+    fill_shadow(linear, AccessType::kExecute, walk);
+    if (entry->execute != linear >> kPageShift) return build_uncached(linear);
+  }
+  const u8* host = reinterpret_cast<const u8*>(linear + entry->delta);
+  const u64 offset = memory().memory().offset_of(host);
+  Block* block = blocks_->find(offset, mode_key_);
+  if (block == nullptr) {
+    block = build_block(linear, host, offset);
+    if (block == nullptr) return build_uncached(linear);
+  }
+  if (!code64() && rip + block->bytes - 1 > state.segments[kCs].limit) {
+    return build_uncached(linear);
+  }
+  jump = {linear, fetch_generation_, blocks_->generation(), mode_key_, block};
+  return block;
+}
+
+Block* Cpu::build_block(u64 linear, const u8* host, u64 offset) {
+  if (blocks_->full()) blocks_->clear();
+  const u64 available = kPageSize - (linear & kPageMask);
+  std::array<Instruction, BlockCache::kMaxInstructions> buffer;
+  unsigned count = 0;
+  unsigned bytes = 0;
+  while (count < buffer.size() && bytes < available) {
+    Instruction& insn = buffer[count];
+    const DecodeResult result =
+        decode({host + bytes, available - bytes}, mode_, insn, model_.features);
+    if (result == DecodeResult::kNeedMoreBytes) break;  // continues on the next page
+    if (result == DecodeResult::kOk) {
+      insn.handler = select_handler(*this, insn);
+    } else {
+      insn = Instruction{};
+      insn.length = 1;
+      insn.handler = result == DecodeResult::kTooLong ? too_long_instruction : invalid_instruction;
+    }
+    if (log().enabled(LogCategory::kInAsm)) log_instruction(insn, state.rip() + bytes, result);
+    bytes += insn.length;
+    ++count;
+    if (result != DecodeResult::kOk || ends_block(row(insn.row))) break;
+  }
+  if (count == 0) return nullptr;
+  return blocks_->insert(offset, mode_key_, buffer.data(), count, bytes);
+}
+
+const Block* Cpu::build_uncached(u64 linear) {
+  // One instruction that crosses a page, lies in device memory, or is cut by the segment limit.
+  std::array<u8, 15> code;
+  const Segment& cs = state.segments[kCs];
+  unsigned got = 0;
+  DecodeResult result = DecodeResult::kNeedMoreBytes;
+  Instruction& insn = uncached_instruction_;
+  while (got < code.size()) {
+    const u64 address = code64() ? linear + got : static_cast<u32>(linear + got);
+    if (!code64() && state.rip() + got > cs.limit) {
+      (void)raise(kVectorGp, 0);
+      return nullptr;
+    }
+    PageWalk walk;
+    if (code64() && !canonical(address)) {
+      (void)raise(kVectorGp, 0);
+      return nullptr;
+    }
+    if (!translate(address, AccessType::kExecute, Privilege::kCurrent, walk)) return nullptr;
+    unsigned chunk = static_cast<unsigned>(
+        std::min<u64>(code.size() - got, kPageSize - (address & kPageMask)));
+    if (!code64()) {
+      chunk = static_cast<unsigned>(std::min<u64>(chunk, cs.limit - (state.rip() + got) + 1));
+    }
+    for (unsigned i = 0; i < chunk; ++i) {
+      code[got++] = static_cast<u8>(memory().read(PhysicalAddress(walk.physical + i), 1));
+    }
+    result = decode({code.data(), got}, mode_, insn, model_.features);
+    if (result != DecodeResult::kNeedMoreBytes) break;
+  }
+  if (result == DecodeResult::kOk) {
+    insn.handler = select_handler(*this, insn);
+  } else {
+    insn = Instruction{};
+    insn.length = 1;
+    insn.handler = result == DecodeResult::kInvalid ? invalid_instruction : too_long_instruction;
+  }
+  uncached_block_.key = mode_key_;
+  uncached_block_.count = 1;
+  uncached_block_.bytes = insn.length;
+  uncached_block_.instructions = &insn;
+  return &uncached_block_;
+}
+
+void Cpu::run_block(const Block& block, u64 budget) {
+  const Instruction* insn = block.instructions;
+  const Instruction* const end = insn + std::min<u64>(block.count, budget);
+  block_first_ = insn;
+  do {
+    const u64 rip = state.rip();
+    current_ = insn;
+    instruction_rip_ = rip;
+    state.rip() = rip + insn->length;
+    if (!insn->handler(*this, *insn)) {
+      const bool retired = !fault_pending_ && !restarted_;
+      state.instructions += static_cast<u64>(insn - block_first_) + (retired ? 1 : 0);
+      block_first_ = nullptr;
+      if (fault_pending_) {
+        deliver_pending_fault();
+      } else if (restarted_) {
+        restarted_ = false;
+        ++state.instructions;  // a part of a repeated instruction uses up budget, too
+      }
+      return;
+    }
+  } while (++insn != end);
+  state.instructions += static_cast<u64>(end - block_first_);
+  block_first_ = nullptr;
+}
+
+void Cpu::step_instruction() {
+  const u32 flags_before = state.flags;
+  const u8 shadow_before = state.interrupt_shadow;
+
+  // Debug traps of the instruction before, unless MOV SS holds them off.
+  if (state.pending_debug != 0 && !(shadow_before & kShadowMovSs)) {
+    const u32 bits = state.pending_debug;
+    state.pending_debug = 0;
+    ++state.instructions;
+    if (!deliver_debug_trap(*this, bits)) state.activity = Activity::kShutdown;
+    set_attention_check();
+    return;
+  }
+  if (watching_code_ && !(flags_before & kFlagRf)) {
+    const u64 linear = code64() ? state.rip()
+                                : static_cast<u32>(state.segments[kCs].base + state.rip());
+    const u32 hits = matching_breakpoints(linear, 1, 1u << 0);
+    if (hits != 0 && !(shadow_before & kShadowMovSs)) {
+      instruction_rip_ = state.rip();
+      (void)raise_debug_fault(hits);
+      deliver_pending_fault();
+      return;
+    }
+  }
+
+  const Block* block = find_block();
+  set_attention_check();
+  if (block == nullptr) {
+    deliver_pending_fault();
+    return;
+  }
+  const Instruction insn = block->instructions[0];
+  if (log().enabled(LogCategory::kExec)) log_instruction(insn, state.rip(), DecodeResult::kOk);
+  state.interrupt_shadow = 0;
+  state.flags &= ~u32{kFlagRf};
+  current_ = block_first_ = &insn;
+  instruction_rip_ = state.rip();
+  state.rip() += insn.length;
+  const bool went_on = insn.handler(*this, insn);
+  block_first_ = nullptr;
+  if (!went_on && fault_pending_) {
+    state.flags |= flags_before & kFlagRf;
+    deliver_pending_fault();
+    return;
+  }
+  ++state.instructions;
+  const bool restarted = restarted_;
+  restarted_ = false;
+  if (restarted) state.flags |= flags_before & kFlagRf;
+  // Single step: TF as it was before the instruction. INT n and the like clear it as part of
+  // their delivery and are not trapped (SDM vol. 3, 17.3.1.4); MOV SS holds the trap off.
+  const bool software_interrupt = insn.handler != nullptr && is_software_interrupt(insn);
+  if ((flags_before & kFlagTf) && !software_interrupt &&
+      !(state.interrupt_shadow & kShadowMovSs)) {
+    state.pending_debug |= 1u << 14;
+  }
+}
+
+bool Cpu::is_software_interrupt(const Instruction& insn) {
+  switch (row(insn.row).operation) {
+    case Operation::kInt:
+    case Operation::kInt1:
+    case Operation::kInt3:
+    case Operation::kInto:
+      return true;
+    default:
+      return false;
+  }
+}
+
+void Cpu::log_instruction(const Instruction& insn, u64 rip, DecodeResult result) {
+  std::string text = result == DecodeResult::kOk ? disassemble(insn, rip, mode_)
+                                                 : std::string("(invalid)");
+  log().write_line(fmt::format("{:04x}:{:016x} {}", state.segments[kCs].selector, rip, text));
+}
+
+}  // namespace dragoman

@@ -1,0 +1,297 @@
+// MOVS, STOS, LODS, CMPS, SCAS, INS, OUTS with their repeat prefixes. Registers show the progress
+// after every iteration, so a fault or an interrupt in the middle resumes where it stopped.
+#include <algorithm>
+#include <cstring>
+
+#include "cpu/events/events.h"
+#include "cpu/execute/dispatch.h"
+#include "cpu/execute/forms.h"
+
+namespace dragoman {
+namespace {
+
+/// Iterations after which a repeated instruction lets the run loop look around.
+constexpr u64 kIterationsPerTurn = 1 << 16;
+
+/// Index and count registers at the instruction's address size.
+class StringRegisters {
+ public:
+  StringRegisters(Cpu& cpu, const Instruction& insn) : cpu_(cpu), insn_(insn) {}
+  u64 get(Gpr reg) const { return cpu_.state.regs[reg] & insn_.address_mask; }
+  void set(Gpr reg, u64 value) {
+    if (insn_.address_size == 2) {
+      set_register<u16>(cpu_, reg, static_cast<u16>(value));
+    } else {
+      cpu_.state.regs[reg] = value & insn_.address_mask;
+    }
+  }
+  void add(Gpr reg, u64 delta) { set(reg, get(reg) + delta); }
+
+ private:
+  Cpu& cpu_;
+  const Instruction& insn_;
+};
+
+bool repeated(const Instruction& insn) { return insn.has(kInsnRep) || insn.has(kInsnRepne); }
+
+template <class T>
+u64 step(const Cpu& cpu) {
+  return (cpu.state.flags & kFlagDf) ? u64{0} - sizeof(T) : sizeof(T);
+}
+
+/// True when the run loop must see the instruction between two iterations.
+bool must_pause(const Cpu& cpu) {
+  return cpu.state.pending_debug != 0 || (cpu.state.flags & kFlagTf);
+}
+
+/// Iterations that fit before `offset` (going up) leaves its page or wraps at the address size.
+template <class T>
+u64 fits(u64 linear, u64 offset, u64 address_mask) {
+  const u64 in_page = kPageSize - (linear & kPageMask);
+  const u64 to_wrap = address_mask - offset;  // bytes behind the first
+  return std::min(in_page, to_wrap) / sizeof(T);
+}
+
+/// Repeats `once(registers) -> bool` (false: fault pending) under REP. `bulk(count)` may do many
+/// iterations at once and returns how many it did, 0 when it cannot. `stop()` ends the loop early
+/// (REPE/REPNE).
+template <class Once, class Bulk, class Stop>
+bool repeat(Cpu& cpu, const Instruction& insn, Once&& once, Bulk&& bulk, Stop&& stop) {
+  if (!repeated(insn)) return once();
+  StringRegisters regs(cpu, insn);
+  u64 done = 0;
+  for (;;) {
+    const u64 count = regs.get(kRcx);
+    if (count == 0) return true;
+    if (done >= kIterationsPerTurn || (done != 0 && must_pause(cpu))) {
+      return cpu.restart_instruction();
+    }
+    u64 iterations = must_pause(cpu) ? 0 : bulk(count);
+    if (iterations == 0) {
+      if (!once()) return false;
+      iterations = 1;
+    } else if (cpu.attention()) {
+      done = kIterationsPerTurn;
+    }
+    regs.set(kRcx, count - iterations);
+    done += iterations;
+    if ((done & 63) == 0 && cpu.attention()) done = kIterationsPerTurn;
+    if (stop()) return true;
+  }
+}
+
+constexpr auto kNoBulk = [](u64) -> u64 { return 0; };
+constexpr auto kNoStop = [] { return false; };
+
+template <class T>
+struct MovsHandler {
+  static bool handler(Cpu& cpu, const Instruction& insn) {
+    StringRegisters regs(cpu, insn);
+    const auto once = [&] {
+      T value;
+      if (!cpu.read<T>(insn.segment, regs.get(kRsi), value)) return false;
+      if (!cpu.write<T>(kEs, regs.get(kRdi), value)) return false;
+      regs.add(kRsi, step<T>(cpu));
+      regs.add(kRdi, step<T>(cpu));
+      return true;
+    };
+    const auto bulk = [&](u64 count) -> u64 {
+      if (count < 8 || (cpu.state.flags & kFlagDf)) return 0;
+      const u64 si = regs.get(kRsi);
+      const u64 di = regs.get(kRdi);
+      u64 source, target;
+      if (!range(cpu, insn.segment, si, sizeof(T), AccessType::kRead, source)) return 0;
+      if (!range(cpu, kEs, di, sizeof(T), AccessType::kWrite, target)) return 0;
+      u64 n = std::min({count, fits<T>(source, si, insn.address_mask),
+                        fits<T>(target, di, insn.address_mask)});
+      if (n < 2) return 0;
+      const unsigned bytes = static_cast<unsigned>(n * sizeof(T));
+      if (!range(cpu, insn.segment, si, bytes, AccessType::kRead, source)) return 0;
+      if (!range(cpu, kEs, di, bytes, AccessType::kWrite, target)) return 0;
+      const u8* from = cpu.direct(source, bytes, AccessType::kRead);
+      u8* to = cpu.direct(target, bytes, AccessType::kWrite);
+      if (from == nullptr || to == nullptr) return 0;
+      if (to > from && to < from + bytes) {
+        // Overlap that propagates: element by element, as the instruction defines.
+        for (u64 i = 0; i < n; ++i) std::memcpy(to + i * sizeof(T), from + i * sizeof(T), sizeof(T));
+      } else {
+        std::memmove(to, from, bytes);
+      }
+      regs.add(kRsi, bytes);
+      regs.add(kRdi, bytes);
+      return n;
+    };
+    return repeat(cpu, insn, once, bulk, kNoStop);
+  }
+
+  /// segment_linear without leaving a fault behind: the single iteration will raise it.
+  static bool range(Cpu& cpu, unsigned segment, u64 offset, unsigned size, AccessType type,
+                    u64& linear) {
+    if (cpu.segment_linear(segment, offset, size, type, linear)) return true;
+    cpu.clear_fault();
+    return false;
+  }
+};
+
+template <class T>
+struct StosHandler {
+  static bool handler(Cpu& cpu, const Instruction& insn) {
+    StringRegisters regs(cpu, insn);
+    const auto once = [&] {
+      if (!cpu.write<T>(kEs, regs.get(kRdi), get_register<T>(cpu, kRax))) return false;
+      regs.add(kRdi, step<T>(cpu));
+      return true;
+    };
+    const auto bulk = [&](u64 count) -> u64 {
+      if (count < 8 || (cpu.state.flags & kFlagDf)) return 0;
+      const u64 di = regs.get(kRdi);
+      u64 target;
+      if (!MovsHandler<T>::range(cpu, kEs, di, sizeof(T), AccessType::kWrite, target)) return 0;
+      const u64 n = std::min(count, fits<T>(target, di, insn.address_mask));
+      if (n < 2) return 0;
+      const unsigned bytes = static_cast<unsigned>(n * sizeof(T));
+      if (!MovsHandler<T>::range(cpu, kEs, di, bytes, AccessType::kWrite, target)) return 0;
+      u8* to = cpu.direct(target, bytes, AccessType::kWrite);
+      if (to == nullptr) return 0;
+      const T value = get_register<T>(cpu, kRax);
+      if constexpr (sizeof(T) == 1) {
+        std::memset(to, value, n);
+      } else {
+        for (u64 i = 0; i < n; ++i) std::memcpy(to + i * sizeof(T), &value, sizeof(T));
+      }
+      regs.add(kRdi, bytes);
+      return n;
+    };
+    return repeat(cpu, insn, once, bulk, kNoStop);
+  }
+};
+
+template <class T>
+struct LodsHandler {
+  static bool handler(Cpu& cpu, const Instruction& insn) {
+    StringRegisters regs(cpu, insn);
+    const auto once = [&] {
+      T value;
+      if (!cpu.read<T>(insn.segment, regs.get(kRsi), value)) return false;
+      set_register<T>(cpu, kRax, value);
+      regs.add(kRsi, step<T>(cpu));
+      return true;
+    };
+    return repeat(cpu, insn, once, kNoBulk, kNoStop);
+  }
+};
+
+/// REPE goes on while ZF = 1, REPNE while ZF = 0.
+bool comparison_ends(const Cpu& cpu, const Instruction& insn) {
+  return flag_zf(cpu.state.lazy) == insn.has(kInsnRepne);
+}
+
+template <class T>
+struct CmpsHandler {
+  static bool handler(Cpu& cpu, const Instruction& insn) {
+    StringRegisters regs(cpu, insn);
+    const auto once = [&] {
+      T a, b;
+      if (!cpu.read<T>(insn.segment, regs.get(kRsi), a)) return false;
+      if (!cpu.read<T>(kEs, regs.get(kRdi), b)) return false;
+      set_flags_sub<T>(cpu.state.lazy, a, b, static_cast<T>(a - b));
+      regs.add(kRsi, step<T>(cpu));
+      regs.add(kRdi, step<T>(cpu));
+      return true;
+    };
+    return repeat(cpu, insn, once, kNoBulk, [&] { return comparison_ends(cpu, insn); });
+  }
+};
+
+template <class T>
+struct ScasHandler {
+  static bool handler(Cpu& cpu, const Instruction& insn) {
+    StringRegisters regs(cpu, insn);
+    const auto once = [&] {
+      T b;
+      if (!cpu.read<T>(kEs, regs.get(kRdi), b)) return false;
+      const T a = get_register<T>(cpu, kRax);
+      set_flags_sub<T>(cpu.state.lazy, a, b, static_cast<T>(a - b));
+      regs.add(kRdi, step<T>(cpu));
+      return true;
+    };
+    return repeat(cpu, insn, once, kNoBulk, [&] { return comparison_ends(cpu, insn); });
+  }
+};
+
+template <class T>
+struct InsHandler {
+  static bool handler(Cpu& cpu, const Instruction& insn) {
+    StringRegisters regs(cpu, insn);
+    const u16 port = get_register<u16>(cpu, kRdx);
+    if (!check_io_permission(cpu, port, sizeof(T))) return false;
+    const auto once = [&] {
+      // The port must not be read when the write would fault.
+      if (!cpu.probe_write(kEs, regs.get(kRdi), sizeof(T))) return false;
+      cpu.check_io_breakpoints(port, sizeof(T));
+      const T value = static_cast<T>(cpu.ports().read(Port(port), sizeof(T)));
+      if (!cpu.write<T>(kEs, regs.get(kRdi), value)) return false;
+      regs.add(kRdi, step<T>(cpu));
+      return true;
+    };
+    return repeat(cpu, insn, once, kNoBulk, kNoStop);
+  }
+};
+
+template <class T>
+struct OutsHandler {
+  static bool handler(Cpu& cpu, const Instruction& insn) {
+    StringRegisters regs(cpu, insn);
+    const u16 port = get_register<u16>(cpu, kRdx);
+    if (!check_io_permission(cpu, port, sizeof(T))) return false;
+    const auto once = [&] {
+      T value;
+      if (!cpu.read<T>(insn.segment, regs.get(kRsi), value)) return false;
+      cpu.check_io_breakpoints(port, sizeof(T));
+      cpu.ports().write(Port(port), sizeof(T), value);
+      regs.add(kRsi, step<T>(cpu));
+      return true;
+    };
+    return repeat(cpu, insn, once, kNoBulk, kNoStop);
+  }
+};
+
+/// Size of the string element: the operand that is not the port.
+unsigned element_bytes(const Instruction& insn) {
+  for (const Operand& operand : row_of(insn).operands) {
+    if (operand.addressing == Addressing::kX || operand.addressing == Addressing::kY) {
+      return operand_bytes(insn, operand);
+    }
+  }
+  return insn.operand_size;
+}
+
+template <template <class> class Make>
+Handler by_element(const Instruction& insn) {
+  switch (element_bytes(insn)) {
+    case 1: return Make<u8>::handler;
+    case 2: return Make<u16>::handler;
+    case 4: return Make<u32>::handler;
+    default: return Make<u64>::handler;
+  }
+}
+template <template <class> class Make>
+Handler by_port_element(const Instruction& insn) {
+  switch (element_bytes(insn)) {
+    case 1: return Make<u8>::handler;
+    case 2: return Make<u16>::handler;
+    default: return Make<u32>::handler;  // REX.W does not widen port accesses
+  }
+}
+
+}  // namespace
+
+Handler select_Movs(const Instruction& insn) { return by_element<MovsHandler>(insn); }
+Handler select_Stos(const Instruction& insn) { return by_element<StosHandler>(insn); }
+Handler select_Lods(const Instruction& insn) { return by_element<LodsHandler>(insn); }
+Handler select_Cmps(const Instruction& insn) { return by_element<CmpsHandler>(insn); }
+Handler select_Scas(const Instruction& insn) { return by_element<ScasHandler>(insn); }
+Handler select_Ins(const Instruction& insn) { return by_port_element<InsHandler>(insn); }
+Handler select_Outs(const Instruction& insn) { return by_port_element<OutsHandler>(insn); }
+
+}  // namespace dragoman

@@ -1,0 +1,40 @@
+// Intel 82441FX (440FX PCIset) host bridge: DRAM decoding, PAM and SMRAM.
+// 82441FX datasheet (order number 290549).
+#pragma once
+
+#include <array>
+
+#include "devices/pci/pci_function.h"
+
+namespace dragoman {
+
+struct I440fxState {
+  bool smm = false;
+  static constexpr auto fields() { return std::tuple{Field{"smm", &I440fxState::smm}}; }
+};
+
+/// Slot 0 function 0. As the DRAM controller it maps all RAM of the pool by itself: 0..9FFFFh,
+/// 1 MiB..`ram_below_4g`, the rest from 4 GiB up, and RAM in C0000h..FFFFFh and A0000h..BFFFFh as
+/// the PAM and SMRAM registers say. What lies behind a segment that PAM gives to PCI (a ROM at
+/// kPriorityRom, or nothing) is mapped by others.
+class I440fx : public StatefulPciFunction<I440fxState> {
+ public:
+  I440fx(std::string name, const PciSpaces& spaces, u64 ram_below_4g);
+
+  /// The processor entered or left SMM (SMIACT#).
+  void set_smm(bool smm);
+
+ protected:
+  void config_written(u8 offset, unsigned size) override;
+  void restored() override;
+
+ private:
+  void update_pam();
+  void update_smram();
+
+  std::array<RangeId, 13> pam_{};
+  RangeId smram_ = 0;
+  bool locked_ = false;  // D_LCK was set since reset; follows the register
+};
+
+}  // namespace dragoman

@@ -1,0 +1,302 @@
+#include "devices/piix4_pm.h"
+
+#include "base/bits.h"
+
+namespace dragoman {
+namespace {
+// Configuration registers.
+constexpr u8 kPmBase = 0x40;
+constexpr u8 kDevActB = 0x58;
+constexpr u8 kPmRegMisc = 0x80;
+constexpr u8 kSmbBase = 0x90;
+constexpr u8 kSmbHostConfig = 0xd2;
+constexpr u32 kApmcEnable = 1 << 25;  // in DEVACTB
+
+// Power management ports.
+constexpr unsigned kStatus = 0x00, kEnable = 0x02, kControl = 0x04, kTimer = 0x08, kGpSts = 0x0c,
+                   kGpEn = 0x0e, kPCntrl = 0x10, kGlbSts = 0x18, kDevSts = 0x1c, kGlbEn = 0x20,
+                   kGlbCtl = 0x28, kDevCtl = 0x2c, kGpiReg = 0x30, kGpoReg = 0x34;
+constexpr u16 kTimerStatus = 1 << 0;
+constexpr u16 kPowerButtonStatus = 1 << 8;
+constexpr u16 kResumeStatus = 1 << 15;
+constexpr u16 kStatusBits = 0x8d21;
+constexpr u16 kEnableBits = 0x0521;
+constexpr u16 kSciEnable = 1 << 0;
+constexpr u16 kSuspendEnable = 1 << 13;
+constexpr u32 kSmiEnable = 1 << 0;  // in GLBCTL
+constexpr u16 kApmStatus = 1 << 5;  // in GLBSTS
+
+// SMBus host registers.
+constexpr unsigned kHostStatus = 0, kSlaveStatus = 1, kHostControl = 2;
+constexpr u8 kDeviceError = 1 << 2;
+constexpr u8 kStart = 1 << 6;
+
+template <class T>
+u8 byte_of(T value, unsigned n) {
+  return static_cast<u8>(static_cast<u64>(value) >> (8 * n));
+}
+template <class T>
+void set_byte(T& value, unsigned n, u8 byte, u64 writable = ~u64{0}) {
+  const u64 mask = (u64{0xff} << (8 * n)) & writable;
+  value = static_cast<T>((value & ~mask) | ((u64{byte} << (8 * n)) & mask));
+}
+template <class T>
+void clear_byte(T& value, unsigned n, u8 byte, u64 clearable) {
+  value = static_cast<T>(value & ~((u64{byte} << (8 * n)) & clearable));
+}
+}  // namespace
+
+Piix4Pm::Piix4Pm(std::string name, const PciSpaces& spaces, Scheduler& scheduler,
+                 Piix4PmOutputs outputs)
+    : StatefulPciFunction(std::move(name), spaces,
+                          {.vendor = 0x8086,
+                           .device = 0x7113,
+                           .class_code = 0x068000,
+                           .revision = 3,
+                           .interrupt_pin = 1}),
+      scheduler_(scheduler),
+      outputs_(std::move(outputs)),
+      overflow_(scheduler, "piix4 pm timer", [this] { update(); }) {
+  define_register(PciRegister::kCommand, 2, 0, 0x0001);
+  define_register(PciRegister::kStatus, 2, 0x0280, 0);
+  define_register(kPmBase, 4, 1, 0xffc0);
+  for (u8 reg = 0x44; reg < 0x80; reg += 4) define_register(reg, 4, 0, 0xffffffff);
+  define_register(kPmRegMisc, 1, 0, 1);
+  define_register(kSmbBase, 4, 1, 0xfff0);
+  define_register(kSmbHostConfig, 4, 0, 0x00ffff0f);
+  define_register(0xd6, 1, 0, 0);  // SMBREV
+  power_range_ = spaces.ports.add("piix4 pm", Port(0), 64, *this, kPower, 4, false);
+  smbus_range_ = spaces.ports.add("piix4 smbus", Port(0), 16, *this, kSmbus, 1, false);
+  spaces.ports.add("piix4 apm", Port(0xb2), 2, *this, kApm, 1);
+  spaces.ports.add("piix4 gpe0", Port(kGpePort), 4, *this, kGpe, 4);
+}
+
+void Piix4Pm::config_written(u8 offset, unsigned size) {
+  if (offset + size > kPmBase) update_mappings();
+}
+
+void Piix4Pm::update_mappings() {
+  const u32 power = peek_config(kPmBase, 2) & 0xffc0;
+  const bool power_on = (peek_config(kPmRegMisc, 1) & 1) && power != 0;
+  const u32 smbus = peek_config(kSmbBase, 2) & 0xfff0;
+  const bool smbus_on = (peek_config(kSmbHostConfig, 1) & 1) && smbus != 0;
+  PortMap& ports = spaces().ports;
+  if (power_on) ports.move(power_range_, Port(static_cast<u16>(power)));
+  ports.set_enabled(power_range_, power_on);
+  if (smbus_on) ports.move(smbus_range_, Port(static_cast<u16>(smbus)));
+  ports.set_enabled(smbus_range_, smbus_on);
+}
+
+u64 Piix4Pm::ticks() { return static_cast<u64>(u128{scheduler_.now()} * kTimerHz / 1000000000); }
+
+void Piix4Pm::update() {
+  // ACPI 4.8.3.3: the status is set whenever the timer's top bit changes.
+  if (ticks() >= state_.overflow_tick) state_.status |= kTimerStatus;
+  const bool fixed = (state_.status & state_.enable & kEnableBits) != 0;
+  const bool general = (state_.gpe_status & state_.gpe_enable) != 0;
+  outputs_.sci.set((state_.control & kSciEnable) && (fixed || general));
+  if ((state_.enable & kTimerStatus) && !(state_.status & kTimerStatus)) {
+    const u128 ns = u128{state_.overflow_tick} * 1000000000;
+    overflow_.arm_at(static_cast<u64>((ns + kTimerHz - 1) / kTimerHz));
+  } else {
+    overflow_.cancel();
+  }
+}
+
+void Piix4Pm::restored() {
+  update_mappings();
+  const u64 next = (ticks() | 0x7fffff) + 1;
+  if (state_.overflow_tick > next) state_.overflow_tick = next;
+  update();
+}
+
+void Piix4Pm::reset() {
+  StatefulPciFunction::reset();
+  // The timer runs on through a reset; its next overflow lies ahead, not one period after power-on.
+  state_.overflow_tick = (ticks() | 0x7fffff) + 1;
+  state_.status &= static_cast<u16>(~kTimerStatus);
+  update();
+}
+
+void Piix4Pm::press_power_button() {
+  state_.status |= kPowerButtonStatus;
+  update();
+}
+
+void Piix4Pm::raise_gpe(unsigned event) {
+  if (event < 16) state_.gpe_status |= static_cast<u16>(bit(event));
+  update();
+}
+
+void Piix4Pm::wake() {
+  state_.status |= kResumeStatus;
+  update();
+}
+
+u8 Piix4Pm::read_power(unsigned offset) {
+  switch (offset & ~3u) {
+    case kStatus:
+      return offset < kEnable ? byte_of(state_.status, offset)
+                              : byte_of(state_.enable, offset - kEnable);
+    case kControl:
+      return offset < kControl + 2 ? byte_of(state_.control, offset - kControl) : 0;
+    case kTimer:
+      return byte_of(ticks() & 0xffffff, offset - kTimer);
+    case kGpSts:
+      return offset < kGpEn ? 0 : byte_of(state_.general_enable, offset - kGpEn);
+    case kPCntrl:
+      return byte_of(state_.processor_control, offset - kPCntrl);
+    case 0x14:
+      return 0;  // PLVL2, PLVL3: no clock control on this board
+    case kGlbSts:
+      return offset < kGlbSts + 2 ? byte_of(state_.global_status, offset - kGlbSts) : 0;
+    case kDevSts:
+      return byte_of(state_.device_status, offset - kDevSts);
+    case kGlbEn:
+      return offset < kGlbEn + 2 ? byte_of(state_.global_enable, offset - kGlbEn) : 0;
+    case kGlbCtl:
+      return byte_of(state_.global_control, offset - kGlbCtl);
+    case kDevCtl:
+      return byte_of(state_.device_control, offset - kDevCtl);
+    case kGpiReg:
+      return 0xff;  // inputs are pulled up
+    case kGpoReg:
+      return byte_of(state_.general_output, offset - kGpoReg);
+    default:
+      spaces().memory.log().once(fmt::format("piix4pm.read.{:x}", offset & ~3u),
+                                 "PIIX4 PM: read of unimplemented register {:#x} gives 0", offset);
+      return 0;
+  }
+}
+
+void Piix4Pm::write_power(unsigned offset, u8 value) {
+  switch (offset & ~3u) {
+    case kStatus:
+      if (offset >= kEnable) {
+        set_byte(state_.enable, offset - kEnable, value, kEnableBits);
+      } else {
+        const bool timer = offset == 0 && (value & kTimerStatus);
+        if (timer) state_.overflow_tick = (ticks() | 0x7fffff) + 1;
+        clear_byte(state_.status, offset, value, kStatusBits);
+      }
+      break;
+    case kControl:
+      if (offset >= kControl + 2) break;
+      set_byte(state_.control, offset - kControl, value, 0x1c03);
+      if (offset == kControl + 1 && (value & kSuspendEnable >> 8)) {
+        const unsigned type = bits(state_.control, 12, 10);
+        if (type == 0 && outputs_.power_off) outputs_.power_off();
+        if (type != 0 && outputs_.sleep) outputs_.sleep(type);
+      }
+      break;
+    case kTimer:
+      break;  // read-only
+    case kGpSts:
+      if (offset >= kGpEn) set_byte(state_.general_enable, offset - kGpEn, value);
+      break;
+    case kPCntrl:
+      set_byte(state_.processor_control, offset - kPCntrl, value, 0x0003fe3e);
+      break;
+    case 0x14:
+      break;  // read-only
+    case kGlbSts:
+      if (offset < kGlbSts + 2) clear_byte(state_.global_status, offset - kGlbSts, value, 0x08f5);
+      break;
+    case kDevSts:
+      clear_byte(state_.device_status, offset - kDevSts, value, ~u64{0});
+      break;
+    case kGlbEn:
+      if (offset < kGlbEn + 2) set_byte(state_.global_enable, offset - kGlbEn, value);
+      break;
+    case kGlbCtl:
+      set_byte(state_.global_control, offset - kGlbCtl, value);
+      break;
+    case kDevCtl:
+      set_byte(state_.device_control, offset - kDevCtl, value);
+      break;
+    case kGpiReg:
+      break;  // inputs
+    case kGpoReg:
+      set_byte(state_.general_output, offset - kGpoReg, value);
+      break;
+    default:
+      spaces().memory.log().once(fmt::format("piix4pm.write.{:x}", offset & ~3u),
+                                 "PIIX4 PM: write to unimplemented register {:#x} is ignored",
+                                 offset);
+  }
+}
+
+void Piix4Pm::write_smbus(unsigned offset, u8 value) {
+  if (offset == kHostStatus) {
+    clear_byte(state_.smbus[kHostStatus], 0, value, 0x1e);
+  } else if (offset == kSlaveStatus) {
+    clear_byte(state_.smbus[kSlaveStatus], 0, value, 0x3c);
+  } else {
+    state_.smbus[offset] = value;
+    if (offset == kHostControl) {
+      state_.smbus[kHostControl] = static_cast<u8>(value & ~(kStart | 2));
+      // There is no device on this bus: every transaction ends without acknowledge.
+      if (value & kStart) state_.smbus[kHostStatus] |= kDeviceError;
+    }
+  }
+}
+
+void Piix4Pm::write_apm_control(u8 value) {
+  state_.apm_control = value;
+  if (value == kAcpiEnable) state_.control |= kSciEnable;
+  if (value == kAcpiDisable) state_.control &= static_cast<u16>(~kSciEnable);
+  update();
+  if ((peek_config(kDevActB, 4) & kApmcEnable) && (state_.global_control & kSmiEnable)) {
+    state_.global_status |= kApmStatus;
+    if (outputs_.smi) outputs_.smi();
+  }
+}
+
+u32 Piix4Pm::port_read(unsigned bank, u16 offset, unsigned size) {
+  if (bank == kPower) update();  // an overflow due now is visible now
+  u32 value = 0;
+  for (unsigned i = 0; i < size; ++i) {
+    const unsigned at = offset + i;
+    u8 byte = 0;
+    switch (bank) {
+      case kPower:
+        byte = read_power(at);
+        break;
+      case kSmbus:
+        byte = state_.smbus[at & 15];
+        break;
+      case kApm:
+        byte = at == 0 ? state_.apm_control : state_.apm_status;
+        break;
+      default:
+        byte = at < 2 ? byte_of(state_.gpe_status, at) : byte_of(state_.gpe_enable, at - 2);
+    }
+    value |= u32{byte} << (8 * i);
+  }
+  return value;
+}
+
+void Piix4Pm::port_write(unsigned bank, u16 offset, unsigned size, u32 value) {
+  for (unsigned i = 0; i < size; ++i) {
+    const unsigned at = offset + i;
+    const u8 byte = byte_of(value, i);
+    if (bank == kPower) {
+      write_power(at, byte);
+    } else if (bank == kSmbus) {
+      write_smbus(at & 15, byte);
+    } else if (bank == kApm) {
+      if (at == 0) {
+        write_apm_control(byte);
+      } else {
+        state_.apm_status = byte;
+      }
+    } else if (at < 2) {
+      clear_byte(state_.gpe_status, at, byte, 0xffff);
+    } else {
+      set_byte(state_.gpe_enable, at - 2, byte);
+    }
+  }
+  if (bank == kPower || bank == kGpe) update();
+}
+
+}  // namespace dragoman

@@ -1,0 +1,61 @@
+// The two sources of virtual time: the host's clock, and the count of executed instructions.
+#pragma once
+
+#include <functional>
+
+#include "base/scheduler.h"
+#include "base/types.h"
+
+namespace dragoman {
+
+/// Host monotonic time in nanoseconds, for deadlines that are not the guest's.
+u64 host_time_ns();
+
+/// Virtual time of a machine.
+class MachineClock : public VirtualClock {
+ public:
+  /// The processor waits until `deadline_ns`. A clock that counts instructions jumps there; a clock
+  /// that follows the host returns false: the caller has to wait.
+  virtual bool skip_to(u64 deadline_ns) = 0;
+  /// Instructions after which virtual time has surely reached `deadline_ns`, or `limit`.
+  virtual u64 instructions_until(u64 deadline_ns, u64 limit) = 0;
+};
+
+/// Follows the host's monotonic clock.
+class HostClock final : public MachineClock {
+ public:
+  HostClock() : start_(host_time_ns()) {}
+  u64 now_ns() override { return host_time_ns() - start_; }
+  bool skip_to(u64) override { return false; }
+  u64 instructions_until(u64, u64 limit) override { return limit; }
+
+ private:
+  u64 start_;
+};
+
+/// `-icount shift=N`: every instruction takes 2^N ns, and waiting takes no host time.
+class InstructionClock final : public MachineClock {
+ public:
+  /// `retired` gives the exact number of instructions executed so far.
+  InstructionClock(unsigned shift, std::function<u64()> retired)
+      : shift_(shift), retired_(std::move(retired)) {}
+  u64 now_ns() override { return (retired_() << shift_) + skipped_; }
+  bool skip_to(u64 deadline_ns) override {
+    const u64 now = now_ns();
+    if (deadline_ns > now) skipped_ += deadline_ns - now;
+    return true;
+  }
+  u64 instructions_until(u64 deadline_ns, u64 limit) override {
+    const u64 now = now_ns();
+    if (deadline_ns <= now) return 1;
+    const u64 needed = (deadline_ns - now + (u64{1} << shift_) - 1) >> shift_;
+    return needed < limit ? needed : limit;
+  }
+
+ private:
+  unsigned shift_;
+  std::function<u64()> retired_;
+  u64 skipped_ = 0;
+};
+
+}  // namespace dragoman

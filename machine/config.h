@@ -1,0 +1,74 @@
+// What a machine is to be made of. Front ends fill it in; everything on the host (images, kernel
+// files, character back ends) is already opened.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bios/bytes.h"
+#include "bios/direct_boot.h"
+#include "bios/firmware.h"
+#include "cpu/model/cpu_model.h"
+#include "devices/block_image.h"
+#include "devices/character.h"
+
+namespace dragoman {
+
+enum class DriveInterface : u8 { kIde, kVirtio, kFloppy };
+
+struct DriveConfig {
+  DriveInterface interface = DriveInterface::kIde;
+  unsigned index = 0;  ///< IDE: 2 * channel + device; floppy: drive; virtio: order of slots
+  bool cdrom = false;
+  std::shared_ptr<BlockImage> image;  ///< null: an empty CD-ROM or floppy drive
+  std::string serial;
+  std::optional<unsigned> boot_index;  ///< lower boots first
+};
+
+/// A kernel started without firmware.
+struct KernelConfig {
+  Bytes kernel;
+  std::string name;
+  std::string command_line;
+  std::vector<BootModule> modules;
+};
+
+struct DebugExitConfig {
+  u16 port = 0x501;
+  u16 ports = 4;
+};
+
+struct MachineConfig {
+  std::string name = "Dragoman";
+  std::array<u8, 16> uuid{};
+  u64 ram_bytes = 128 * kMiB;
+  CpuModel cpu;
+  std::optional<unsigned> icount_shift;  ///< virtual time by instruction count
+  u64 rtc_unix_seconds = 0;              ///< date of the RTC at power-on
+  u64 random_seed = 0;                   ///< of RDRAND and virtio-rng when time is by icount
+
+  std::vector<DriveConfig> drives;
+  bool boot_menu = false;
+  bool has_vga = true;
+  RomImage vga_rom;                     ///< empty with has_vga: card without BIOS
+  std::optional<RomImage> firmware;     ///< absent: the kernel starts without firmware
+  std::optional<KernelConfig> kernel;
+
+  /// Back ends outlive the machine. Null serial entries: no such port.
+  std::array<CharacterBackend*, 4> serial{};
+  CharacterBackend* parallel = nullptr;
+  CharacterBackend* debug_console = nullptr;  ///< port E9h
+  u16 debug_console_port = 0xe9;
+  CharacterBackend* firmware_log = nullptr;   ///< port 402h
+  std::vector<CharacterBackend*> virtio_consoles;
+  unsigned virtio_rngs = 0;
+  std::optional<DebugExitConfig> debug_exit;
+
+  bool reboot = true;    ///< false: a reset ends the run (-no-reboot)
+  bool shutdown = true;  ///< false: power off stops the machine but keeps it (-no-shutdown)
+};
+
+}  // namespace dragoman

@@ -1,0 +1,168 @@
+#include "machine/machine.h"
+
+#include <poll.h>
+#include <xxhash.h>
+
+#include <algorithm>
+
+namespace dragoman {
+namespace {
+
+/// Instructions between two looks at timers and the host: some hundred microseconds.
+constexpr u64 kSliceInstructions = 20'000;
+constexpr u64 kPollIntervalNs = 4'000'000;
+constexpr u64 kHousekeepingIntervalNs = 16'000'000;
+
+}  // namespace
+
+Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config, Log& log) {
+  std::unique_ptr<Machine> machine(new Machine(config, log));
+  Machine* self = machine.get();
+  BoardEvents events;
+  events.power_off = [self] {
+    if (self->config_.shutdown) {
+      self->stop({StopCause::kPowerOff, 0, ""});
+    } else {
+      self->powered_off_ = true;
+    }
+  };
+  events.reset = [self] { self->reset_requested_ = true; };
+  events.debug_exit = [self](int status) { self->stop({StopCause::kDebugExit, status, ""}); };
+  auto board = PcBoard::create(config, log, std::move(events));
+  if (!board) return board.error();
+  machine->board_ = board.take();
+  return machine;
+}
+
+Machine::~Machine() = default;
+
+void Machine::stop(StopReason reason) {
+  if (!stop_) stop_ = std::move(reason);
+  if (board_ != nullptr) board_->cpu().request_stop();
+}
+
+StopReason Machine::run() {
+  while (!stop_) {
+    if (reset_requested_) {
+      reset_requested_ = false;
+      if (!config_.reboot) {
+        stop({StopCause::kReset, 0, ""});
+        break;
+      }
+      powered_off_ = false;
+      if (auto result = board_->reset(); !result) {
+        stop({StopCause::kHostError, 0, result.error().message});
+        break;
+      }
+    }
+    board_->scheduler().run_due();
+    const u64 now = host_time_ns();
+    if (now >= host_deadline_) {
+      stop({StopCause::kTimeout, 0, ""});
+      break;
+    }
+    if (now >= next_poll_) {
+      poll_host(0);
+      next_poll_ = now + kPollIntervalNs;
+    }
+    do_housekeeping(now);
+    if (stop_) break;
+    if (powered_off_) {
+      poll_host(100);
+      continue;
+    }
+    handle_exit(board_->cpu().run(slice_budget()));
+  }
+  StopReason reason = std::move(*stop_);
+  stop_.reset();
+  for (const auto& task : housekeeping_) task();
+  return reason;
+}
+
+u64 Machine::slice_budget() {
+  const u64 deadline = board_->scheduler().next_deadline();
+  return board_->clock().instructions_until(deadline, kSliceInstructions);
+}
+
+void Machine::handle_exit(RunExit exit) {
+  switch (exit) {
+    case RunExit::kBudget:
+    case RunExit::kStopRequest:
+      break;
+    case RunExit::kHalted:
+    case RunExit::kWaitForSipi:
+      wait_for_event();
+      break;
+    case RunExit::kTripleFault:
+      report_triple_fault();
+      if (!config_.reboot) {
+        stop({StopCause::kTripleFault, 0, ""});
+      } else {
+        reset_requested_ = true;  // the chipset answers shutdown with a reset
+      }
+      break;
+  }
+}
+
+void Machine::wait_for_event() {
+  const u64 deadline = board_->scheduler().next_deadline();
+  if (deadline != Scheduler::kNever && board_->clock().skip_to(deadline)) return;
+  const u64 now = board_->scheduler().now();
+  if (deadline <= now) return;
+  // Until the next timer, the next host event, housekeeping or the host deadline. Poll counts in
+  // milliseconds; the last fraction of one is spent in ppoll with a finer timeout.
+  u64 wait = std::min(deadline - now, kHousekeepingIntervalNs);
+  const u64 host_now = host_time_ns();
+  if (host_deadline_ > host_now) wait = std::min(wait, host_deadline_ - host_now);
+  std::vector<pollfd> fds;
+  timespec timeout{static_cast<time_t>(wait / 1'000'000'000u),
+                   static_cast<long>(wait % 1'000'000'000u)};
+  for (PollSource* source : poll_sources_) {
+    if (source->poll_fd() < 0 || (!source->wants_read() && !source->wants_write())) continue;
+    const short events = static_cast<short>((source->wants_read() ? POLLIN : 0) |
+                                            (source->wants_write() ? POLLOUT : 0));
+    fds.push_back({source->poll_fd(), events, 0});
+  }
+  if (ppoll(fds.data(), fds.size(), &timeout, nullptr) > 0) next_poll_ = 0;
+}
+
+void Machine::poll_host(int timeout_ms) {
+  std::vector<pollfd> fds;
+  std::vector<PollSource*> sources;
+  for (PollSource* source : poll_sources_) {
+    if (source->poll_fd() < 0 || (!source->wants_read() && !source->wants_write())) continue;
+    const short events = static_cast<short>((source->wants_read() ? POLLIN : 0) |
+                                            (source->wants_write() ? POLLOUT : 0));
+    fds.push_back({source->poll_fd(), events, 0});
+    sources.push_back(source);
+  }
+  if (poll(fds.data(), fds.size(), timeout_ms) <= 0) return;
+  for (std::size_t i = 0; i < fds.size(); ++i) {
+    if (fds[i].revents & (POLLIN | POLLHUP | POLLERR)) sources[i]->on_readable();
+    if (fds[i].revents & POLLOUT) sources[i]->on_writable();
+  }
+}
+
+void Machine::do_housekeeping(u64 now) {
+  if (now < next_housekeeping_) return;
+  next_housekeeping_ = now + kHousekeepingIntervalNs;
+  for (const auto& task : housekeeping_) task();
+}
+
+void Machine::report_triple_fault() {
+  Cpu& cpu = board_->cpu();
+  log_.write_line("triple fault: the processor went into shutdown");
+  log_.write_line("faults, the last one at the end:");
+  log_.write_line(cpu.fault_history());
+  log_.write_line(cpu.describe());
+}
+
+u64 Machine::state_hash() {
+  const GuestMemory& memory = board_->memory();
+  const u64 ram = XXH3_64bits(memory.ram(), memory.ram_size());
+  std::vector<u8> state;
+  save_fields(board_->cpu().state, state);
+  return XXH3_64bits_withSeed(state.data(), state.size(), ram);
+}
+
+}  // namespace dragoman

@@ -1,0 +1,82 @@
+// A whole PC that runs: the board, virtual time, host events and the reasons to stop.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "base/poll_source.h"
+#include "machine/config.h"
+#include "machine/pc_board.h"
+
+namespace dragoman {
+
+/// Why Machine::run() came back.
+enum class StopCause : u8 {
+  kPowerOff,     ///< the guest switched the machine off
+  kDebugExit,    ///< isa-debug-exit, with its status
+  kTripleFault,  ///< shutdown with `reboot` off
+  kReset,        ///< reset with `reboot` off
+  kRequested,    ///< Machine::stop()
+  kTimeout,      ///< the host deadline passed
+  kHostError,    ///< something on the host failed; the text says what
+};
+
+struct StopReason {
+  StopCause cause = StopCause::kRequested;
+  int status = 0;
+  std::string message;
+};
+
+class Machine {
+ public:
+  /// `config` and `log` outlive the machine.
+  static Result<std::unique_ptr<Machine>> create(const MachineConfig& config, Log& log);
+  ~Machine();
+
+  /// Runs until something stops the machine; may be called again after kRequested or kTimeout.
+  StopReason run();
+
+  /// Makes run() return with the given reason at the next instruction boundary. For callbacks that
+  /// run on the machine's own thread.
+  void stop(StopReason reason);
+  /// run() ends with kTimeout at this host time (host_time_ns()).
+  void set_host_deadline(u64 host_ns) { host_deadline_ = host_ns; }
+  /// Host descriptors watched while the machine runs; they outlive the machine.
+  void add_poll_source(PollSource& source) { poll_sources_.push_back(&source); }
+  /// Called about every 16 ms of host time while running and while idle: displays, flushing.
+  void add_housekeeping(std::function<void()> task) { housekeeping_.push_back(std::move(task)); }
+
+  PcBoard& board() { return *board_; }
+  /// Instructions executed since power-on.
+  u64 instructions() { return board_->cpu().retired(); }
+  /// XXH3-64 of RAM and of the processor's state, to compare runs.
+  u64 state_hash();
+
+ private:
+  Machine(const MachineConfig& config, Log& log) : config_(config), log_(log) {}
+  u64 slice_budget();
+  void handle_exit(RunExit exit);
+  void wait_for_event();
+  void poll_host(int timeout_ms);
+  void do_housekeeping(u64 now);
+  void report_triple_fault();
+
+  const MachineConfig& config_;
+  Log& log_;
+  std::unique_ptr<PcBoard> board_;
+  std::optional<StopReason> stop_;
+  bool reset_requested_ = false;
+  bool powered_off_ = false;  ///< off, but kept (-no-shutdown)
+  u64 host_deadline_ = ~u64{0};
+  u64 next_poll_ = 0;
+  u64 next_housekeeping_ = 0;
+  std::vector<PollSource*> poll_sources_;
+  std::vector<std::function<void()>> housekeeping_;
+};
+
+}  // namespace dragoman

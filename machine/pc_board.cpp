@@ -1,0 +1,421 @@
+#include "machine/pc_board.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+#include "bios/fw_cfg_content.h"
+#include "devices/virtio/virtio_blk.h"
+#include "devices/virtio/virtio_console.h"
+#include "devices/virtio/virtio_rng.h"
+#include "machine/pci_setup.h"
+
+namespace dragoman {
+namespace {
+
+constexpr std::array<u16, 4> kSerialPorts = {0x3f8, 0x2f8, 0x3e8, 0x2e8};
+constexpr std::array<unsigned, 4> kSerialIrqs = {4, 3, 4, 3};
+
+/// A pin that calls a function on its rising edge.
+class EdgePin final : public IrqSink {
+ public:
+  explicit EdgePin(std::function<void()> action) : action_(std::move(action)) {}
+  void set_irq(unsigned, bool level) override {
+    if (level && !level_) action_();
+    level_ = level;
+  }
+
+ private:
+  std::function<void()> action_;
+  bool level_ = false;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<PcBoard>> PcBoard::create(const MachineConfig& config, Log& log,
+                                                 BoardEvents events) {
+  auto memory = GuestMemory::create(config.ram_bytes);
+  if (!memory) return memory.error();
+  std::unique_ptr<PcBoard> board(new PcBoard(config, log, std::move(events), memory.take()));
+  if (auto result = board->reset(); !result) return result.error();
+  return board;
+}
+
+PcBoard::PcBoard(const MachineConfig& config, Log& log, BoardEvents events,
+                 std::unique_ptr<GuestMemory> memory)
+    : config_(config),
+      log_(log),
+      events_(std::move(events)),
+      memory_(std::move(memory)),
+      map_(*memory_, log),
+      ports_(log),
+      clock_(config.icount_shift
+                 ? std::unique_ptr<MachineClock>(std::make_unique<InstructionClock>(
+                       *config.icount_shift,
+                       [this] { return cpu_ != nullptr ? cpu_->retired() : 0; }))
+                 : std::make_unique<HostClock>()),
+      scheduler_(*clock_),
+      spaces_{map_, ports_},
+      random_state_(config.random_seed) {
+  add_chipset();
+  add_isa_devices();
+  add_pci_devices();
+  add_drives();
+  add_firmware();
+}
+
+PcBoard::~PcBoard() {
+  // Devices call into those built before them.
+  while (!devices_.empty()) devices_.pop_back();
+}
+
+template <class D, class... Args>
+D& PcBoard::add(Args&&... args) {
+  auto device = std::make_unique<D>(std::forward<Args>(args)...);
+  D& reference = *device;
+  devices_.push_back(std::move(device));
+  return reference;
+}
+
+void PcBoard::add_chipset() {
+  pci_ = &add<PciBus>("pci.0", ports_);
+  host_bridge_ = &add<I440fx>("i440fx", spaces_,
+                              std::min<u64>(config_.ram_bytes, kMaxRamBelow4G));
+  pci_->attach(0, 0, *host_bridge_);
+
+  ioapic_ = &add<Ioapic>("ioapic.0", map_, apic_bus_);
+  LocalApicOptions options;
+  options.physical_bits = config_.cpu.physical_bits;
+  options.pic_acknowledge = [this] { return pic_->acknowledge(); };
+  options.tsc = [this] { return cpu_ != nullptr ? cpu_->tsc() : 0; };
+  options.tsc_to_ns = [this](u64 tsc) {
+    const u64 ticks = tsc - static_cast<u64>(cpu_->state.tsc_offset);
+    return static_cast<u64>(static_cast<u128>(ticks) * 1'000'000'000u / config_.cpu.tsc_hz);
+  };
+  init_pin_ = std::make_unique<EdgePin>([this] { request_reset(false); });
+  // The PIIX3 does not exist yet, so FERR# goes through a pin that looks it up.
+  class FerrPin final : public IrqSink {
+   public:
+    explicit FerrPin(PcBoard& board) : board_(board) {}
+    void set_irq(unsigned, bool level) override { board_.isa_bridge_->isa_irq(13).set(level); }
+
+   private:
+    PcBoard& board_;
+  };
+  ferr_pin_ = std::make_unique<FerrPin>(*this);
+  options.ferr = IrqLine(*ferr_pin_, 0);
+  apic_ = &add<LocalApic>("apic.0", scheduler_, map_, apic_bus_, std::move(options));
+  intr_ = std::make_unique<IrqFanout>(
+      std::vector<IrqLine>{IrqLine(*apic_, LocalApic::kPinLint0), IrqLine(*ioapic_, 0)});
+  pic_ = &add<I8259Pair>(log_, ports_, IrqLine(*intr_, 0));
+
+  CpuWiring wiring;
+  wiring.memory = &map_;
+  wiring.ports = &ports_;
+  wiring.clock = clock_.get();
+  wiring.log = &log_;
+  wiring.interrupts = apic_;
+  wiring.smm_changed = [this](bool smm) { host_bridge_->set_smm(smm); };
+  wiring.random_bytes = [this](std::span<u8> out) { random_bytes(out); };
+  cpu_ = std::make_unique<Cpu>(config_.cpu, std::move(wiring));
+  apic_->connect(*cpu_);
+  a20_ = std::make_unique<A20Gate>([this](bool enabled) { cpu_->set_a20(enabled); });
+
+  isa_bridge_ = &add<Piix3>("piix3", spaces_, *pic_, *ioapic_,
+                            [this](bool hard) { request_reset(hard); });
+  pci_->attach(1, 0, *isa_bridge_);
+  pci_->connect_pirqs(*isa_bridge_);
+  ide_ = &add<Piix3Ide>("piix3-ide", spaces_, scheduler_, log_, isa_bridge_->isa_irq(14),
+                        isa_bridge_->isa_irq(15));
+  pci_->attach(1, 1, *ide_);
+  Piix4PmOutputs outputs;
+  outputs.sci = IrqLine(*isa_bridge_, Piix3::kSci);
+  outputs.smi = [this] { cpu_->raise_smi(); };
+  outputs.power_off = [this] {
+    events_.power_off();
+    cpu_->request_stop();
+  };
+  outputs.sleep = [this](unsigned type) {
+    log_.once("sleep", "guest asked for sleep type {}, which is not offered", type);
+  };
+  pm_ = &add<Piix4Pm>("piix4-pm", spaces_, scheduler_, std::move(outputs));
+  pci_->attach(1, 3, *pm_);
+}
+
+void PcBoard::add_isa_devices() {
+  Hpet& hpet = add<Hpet>("hpet", scheduler_, map_, isa_bridge_->isa_irq(0),
+                         isa_bridge_->isa_irq(8), *ioapic_);
+  pit_ = &add<I8254>(scheduler_, ports_, IrqLine(hpet, Hpet::kPit));
+  port61_ = &add<Port61>(scheduler_, ports_, *pit_, IrqLine(*apic_, LocalApic::kPinLint1));
+  rtc_ = &add<Mc146818>(scheduler_, ports_, IrqLine(hpet, Hpet::kRtc), config_.rtc_unix_seconds,
+                        [this](bool masked) { port61_->set_nmi_masked(masked); });
+  dma_ = &add<I8237Pair>(log_, ports_, map_);
+  add<Port92>(ports_, IrqLine(*a20_, A20Gate::kPort92), IrqLine(*init_pin_, 0));
+  keyboard_ = &add<Ps2Keyboard>(scheduler_, log_);
+  mouse_ = &add<Ps2Mouse>(scheduler_, log_);
+  add<I8042>(scheduler_, log_, ports_, *keyboard_, *mouse_, isa_bridge_->isa_irq(1),
+             isa_bridge_->isa_irq(12), IrqLine(*a20_, A20Gate::kKeyboardController),
+             IrqLine(*init_pin_, 0));
+  floppy_ = &add<I82077>(scheduler_, log_, ports_, *dma_, isa_bridge_->isa_irq(6));
+
+  for (unsigned i = 0; i < kSerialPorts.size(); ++i) {
+    if (config_.serial[i] == nullptr) {
+      uarts_.push_back(nullptr);
+      continue;
+    }
+    const std::string name = "uart." + std::to_string(i);
+    Uart16550& uart =
+        add<Uart16550>(name, scheduler_, isa_bridge_->isa_irq(kSerialIrqs[i]), config_.serial[i]);
+    ports_.add(name, Port(kSerialPorts[i]), Uart16550::kPortCount, uart);
+    uarts_.push_back(&uart);
+  }
+  if (config_.parallel != nullptr) {
+    ParallelPort& lpt =
+        add<ParallelPort>("lpt.0", scheduler_, isa_bridge_->isa_irq(7), config_.parallel);
+    ports_.add("lpt.0", Port(0x378), ParallelPort::kPortCount, lpt);
+  }
+  if (config_.debug_console != nullptr) {
+    DebugConsole& console = add<DebugConsole>("debugcon", config_.debug_console);
+    ports_.add("debugcon", Port(config_.debug_console_port), DebugConsole::kPortCount, console);
+  }
+  if (config_.firmware_log != nullptr && config_.debug_console_port != 0x402) {
+    DebugConsole& console = add<DebugConsole>("firmware-log", config_.firmware_log);
+    ports_.add("firmware-log", Port(0x402), DebugConsole::kPortCount, console);
+  }
+  if (config_.debug_exit) {
+    IsaDebugExit& exit = add<IsaDebugExit>([this](int status) {
+      events_.debug_exit(status);
+      cpu_->request_stop();
+    });
+    const u16 count = config_.debug_exit->ports;
+    ports_.add("isa-debug-exit", Port(config_.debug_exit->port), count, exit, 0,
+               count >= 4 ? 4 : count >= 2 ? 2 : 1);
+  }
+}
+
+void PcBoard::plug(PciFunction& function) { pci_->attach(next_slot_++, 0, function); }
+
+void PcBoard::random_bytes(std::span<u8> out) {
+  if (!config_.icount_shift) {
+    std::size_t done = 0;
+    while (done < out.size()) {
+      const ssize_t got = getrandom(out.data() + done, std::min<std::size_t>(out.size() - done, 256), 0);
+      if (got > 0) done += static_cast<std::size_t>(got);
+    }
+    return;
+  }
+  // Repeatable runs draw from a seeded sequence (SplitMix64).
+  for (u8& byte : out) {
+    u64 z = random_state_ += 0x9e3779b97f4a7c15;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    byte = static_cast<u8>(z >> 56);
+  }
+}
+
+void PcBoard::add_pci_devices() {
+  if (config_.has_vga) {
+    vga_ = &add<StdVga>("vga", spaces_, scheduler_, config_.vga_rom.bytes);
+    plug(*vga_);
+  }
+  unsigned number = 0;
+  for (CharacterBackend* backend : config_.virtio_consoles) {
+    plug(add<VirtioConsole>("virtio-console." + std::to_string(number++), spaces_, apic_bus_, log_,
+                            *backend));
+  }
+  for (unsigned i = 0; i < config_.virtio_rngs; ++i) {
+    plug(add<VirtioRng>("virtio-rng." + std::to_string(i), spaces_, apic_bus_, log_,
+                        [this](std::span<u8> out) { random_bytes(out); }));
+  }
+}
+
+void PcBoard::add_drives() {
+  unsigned virtio_number = 0;
+  for (const DriveConfig& drive : config_.drives) {
+    switch (drive.interface) {
+      case DriveInterface::kIde: {
+        const std::string serial =
+            drive.serial.empty() ? fmt::format("DM{:05}", drive.index + 1) : drive.serial;
+        if (drive.cdrom) {
+          ide_->attach_cdrom(drive.index / 2, drive.index % 2, drive.image, serial);
+        } else {
+          ide_->attach_disk(drive.index / 2, drive.index % 2, drive.image, serial);
+        }
+        break;
+      }
+      case DriveInterface::kVirtio:
+        drive_slots_.push_back({&drive, next_slot_});
+        plug(add<VirtioBlk>("virtio-blk." + std::to_string(virtio_number++), spaces_, apic_bus_,
+                            log_, drive.image, drive.serial));
+        break;
+      case DriveInterface::kFloppy:
+        floppy_->set_media(drive.index, drive.image.get());
+        break;
+    }
+  }
+}
+
+std::vector<std::string> PcBoard::boot_order() const {
+  std::vector<std::pair<unsigned, std::string>> entries;
+  for (const DriveConfig& drive : config_.drives) {
+    if (!drive.boot_index) continue;
+    std::string path;
+    switch (drive.interface) {
+      case DriveInterface::kIde:
+        path = fmt::format("/pci@i0cf8/ide@1,1/drive@{}/disk@{}", drive.index / 2, drive.index % 2);
+        break;
+      case DriveInterface::kVirtio:
+        for (const auto& [config, slot] : drive_slots_) {
+          if (config == &drive) path = fmt::format("/pci@i0cf8/scsi@{:x}/disk@0,0", slot);
+        }
+        break;
+      case DriveInterface::kFloppy:
+        path = fmt::format("/pci@i0cf8/isa@1/fdc@03f0/floppy@{}", drive.index);
+        break;
+    }
+    entries.emplace_back(*drive.boot_index, path);
+  }
+  std::stable_sort(entries.begin(), entries.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<std::string> order;
+  for (auto& [index, path] : entries) order.push_back(std::move(path));
+  return order;
+}
+
+BoardDescription PcBoard::describe() const {
+  BoardDescription board;
+  board.name = config_.name;
+  board.uuid = config_.uuid;
+  split_ram(board, config_.ram_bytes);
+  board.cpu_signature = config_.cpu.signature();
+  const CpuidResult features = cpuid(*cpu_, 1, 0);
+  board.cpu_features = features.edx;
+  board.cpu_mhz = static_cast<u32>(config_.cpu.tsc_hz / 1'000'000);
+  board.gpe0_block = Piix4Pm::kGpePort;
+  board.gpe0_length = 4;
+  board.floppy = std::any_of(config_.drives.begin(), config_.drives.end(), [](const auto& d) {
+    return d.interface == DriveInterface::kFloppy;
+  });
+  board.serial_ports.clear();
+  for (unsigned i = 0; i < kSerialPorts.size(); ++i) {
+    if (config_.serial[i] != nullptr) board.serial_ports.push_back(kSerialPorts[i]);
+  }
+  if (config_.parallel != nullptr) board.parallel_ports.push_back(0x378);
+  board.vga = config_.has_vga;
+  return board;
+}
+
+void PcBoard::add_firmware() {
+  fw_cfg_ = &add<FwCfg>("fw_cfg", map_);
+  ports_.add("fw_cfg", Port(0x510), 2, *fw_cfg_, FwCfg::kSelectorBank, 2);
+  ports_.add("fw_cfg-dma", Port(0x514), 8, *fw_cfg_, FwCfg::kDmaBank, 4);
+  if (!config_.firmware) return;
+  place_firmware(map_, *config_.firmware);
+  FirmwareOptions options;
+  options.boot_order = boot_order();
+  options.boot_menu = config_.boot_menu;
+  options.graphics = config_.has_vga;
+  const FwCfgContent content = firmware_content(describe(), options);
+  for (const FwCfgKey& key : content.keys) {
+    const auto added = fw_cfg_->add_key(key.key, key.bytes);
+    DRAGOMAN_ASSERT(added.ok());
+  }
+  for (const FwCfgFile& file : content.files) {
+    const auto added = fw_cfg_->add_file(file.name, file.bytes);
+    DRAGOMAN_ASSERT(added.ok());
+  }
+}
+
+/// CMOS bytes firmware reads (the layout SeaBIOS documents for this board).
+void PcBoard::set_cmos() {
+  const auto set16 = [&](u8 index, u64 value) {
+    const u64 clamped = std::min<u64>(value, 0xffff);
+    rtc_->set_cmos(index, static_cast<u8>(clamped));
+    rtc_->set_cmos(static_cast<u8>(index + 1), static_cast<u8>(clamped >> 8));
+  };
+  const u64 low = std::min<u64>(config_.ram_bytes, kMaxRamBelow4G);
+  const u64 high = config_.ram_bytes - low;
+  set16(0x15, 640);                                       // base memory, KiB
+  const u64 extended = low > kMiB ? (low - kMiB) / kKiB : 0;
+  set16(0x17, extended);                                  // extended memory, KiB
+  set16(0x30, extended);
+  set16(0x34, low > 16 * kMiB ? (low - 16 * kMiB) / (64 * kKiB) : 0);  // above 16 MiB, 64 KiB units
+  const u64 high_units = high / (64 * kKiB);              // above 4 GiB
+  rtc_->set_cmos(0x5b, static_cast<u8>(high_units));
+  rtc_->set_cmos(0x5c, static_cast<u8>(high_units >> 8));
+  rtc_->set_cmos(0x5d, static_cast<u8>(high_units >> 16));
+  rtc_->set_cmos(0x5f, 0);                                // processors minus one
+  rtc_->set_cmos(0x10, static_cast<u8>(floppy_->drive_type(0) << 4 | floppy_->drive_type(1)));
+  // Equipment: FPU, PS/2 mouse, floppies, initial video mode left to the VGA BIOS.
+  const unsigned floppies = (floppy_->drive_type(0) != 0) + (floppy_->drive_type(1) != 0);
+  rtc_->set_cmos(0x14, static_cast<u8>(0x06 | (floppies > 0 ? 1 | (floppies - 1) << 6 : 0)));
+}
+
+void PcBoard::request_reset(bool hard) {
+  // Without firmware nothing could take over after INIT, so the whole board starts again.
+  if (!hard && config_.firmware) {
+    cpu_->raise_init();
+    return;
+  }
+  events_.reset();
+  cpu_->request_stop();
+}
+
+Result<void> PcBoard::reset() {
+  // Sources of signals before what they drive: the reverse of the order of construction.
+  for (auto it = devices_.rbegin(); it != devices_.rend(); ++it) (*it)->reset();
+  set_cmos();
+  host_bridge_->set_smm(false);
+  cpu_->reset();
+  if (!config_.firmware && config_.kernel) return start_kernel();
+  return {};
+}
+
+Result<void> PcBoard::start_kernel() {
+  setup_without_firmware(*pci_, ports_, describe());
+  apic_->open_virtual_wire();
+  auto tables = place_tables(*memory_, describe());
+  if (!tables) return tables.error();
+  DirectBoot boot;
+  boot.kernel = config_.kernel->kernel;
+  boot.kernel_name = config_.kernel->name;
+  boot.command_line = config_.kernel->command_line;
+  boot.modules = config_.kernel->modules;
+  boot.tables = tables.take();
+  boot.vga_text = false;  // nobody has programmed the card
+  auto state = boot_kernel(*memory_, boot);
+  if (!state) return state.error();
+  enter(*state);
+  return {};
+}
+
+void PcBoard::enter(const BootState& boot) {
+  if (boot.mode == BootMode::kReset) return;
+  CpuState& s = cpu_->state;
+  s.regs = {};
+  s.regs[kRax] = boot.rax;
+  s.regs[kRbx] = boot.rbx;
+  s.regs[kRsi] = boot.rsi;
+  s.regs[kRsp] = boot.rsp;
+  s.rip() = boot.entry;
+  s.cr0 = boot.cr0;
+  s.cr3 = boot.cr3;
+  s.cr4 = boot.cr4;
+  s.efer = boot.efer;
+  s.gdtr = {boot.gdt_base, boot.gdt_limit};
+  s.idtr = {0, 0};
+  const bool long_mode = boot.mode == BootMode::kLong64;
+  const u16 code = static_cast<u16>(0x809b | (long_mode ? 0x2000 : 0x4000));
+  for (const unsigned segment : {kEs, kSs, kDs, kFs, kGs}) {
+    s.segments[segment] = {0, 0xffffffff, boot.data_selector, 0xc093};
+  }
+  s.segments[kCs] = {0, 0xffffffff, boot.code_selector, code};
+  s.segments[kTr] = {0, 0x67, boot.task_selector, 0x8b};
+  s.segments[kLdtr] = {0, 0xffff, 0, 0x82};
+  s.cpl = 0;
+  cpu_->state_replaced();
+}
+
+}  // namespace dragoman

@@ -1,0 +1,134 @@
+// The board `pc`: i440FX host bridge, PIIX3 and PIIX4, ISA devices, PCI slots. This is the one
+// list of devices of a PC.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "base/log.h"
+#include "base/scheduler.h"
+#include "bios/board_description.h"
+#include "cpu/cpu.h"
+#include "devices/apic_bus.h"
+#include "devices/debug_console.h"
+#include "devices/fw_cfg.h"
+#include "devices/hpet.h"
+#include "devices/i440fx.h"
+#include "devices/i8042.h"
+#include "devices/i82077.h"
+#include "devices/i8237.h"
+#include "devices/i8254.h"
+#include "devices/i8259.h"
+#include "devices/ide/piix3_ide.h"
+#include "devices/ioapic.h"
+#include "devices/irq_fanout.h"
+#include "devices/isa_debug_exit.h"
+#include "devices/local_apic.h"
+#include "devices/mc146818.h"
+#include "devices/parallel_port.h"
+#include "devices/pci/pci_bus.h"
+#include "devices/piix3.h"
+#include "devices/piix4_pm.h"
+#include "devices/port61.h"
+#include "devices/port92.h"
+#include "devices/ps2_keyboard.h"
+#include "devices/ps2_mouse.h"
+#include "devices/uart16550.h"
+#include "devices/vga/std_vga.h"
+#include "machine/clock.h"
+#include "machine/config.h"
+
+namespace dragoman {
+
+/// Requests of devices that the run loop acts on between instructions.
+struct BoardEvents {
+  std::function<void()> power_off;
+  std::function<void()> reset;
+  std::function<void(int)> debug_exit;
+};
+
+class PcBoard {
+ public:
+  /// `config` outlives the board. Fails when RAM cannot be had or a kernel cannot be loaded.
+  static Result<std::unique_ptr<PcBoard>> create(const MachineConfig& config, Log& log,
+                                                 BoardEvents events);
+  ~PcBoard();
+
+  /// Power-on or hard reset: all chips, then firmware or the kernel's own start state.
+  Result<void> reset();
+
+  Cpu& cpu() { return *cpu_; }
+  Scheduler& scheduler() { return scheduler_; }
+  MachineClock& clock() { return *clock_; }
+  GuestMemory& memory() { return *memory_; }
+  MemoryMap& memory_map() { return map_; }
+  Ps2Keyboard& keyboard() { return *keyboard_; }
+  Ps2Mouse& mouse() { return *mouse_; }
+  /// Null without a VGA card.
+  StdVga* vga() { return vga_; }
+  Piix4Pm& power_management() { return *pm_; }
+  Uart16550* serial(unsigned index) { return index < uarts_.size() ? uarts_[index] : nullptr; }
+  const std::vector<std::unique_ptr<Device>>& devices() const { return devices_; }
+
+ private:
+  PcBoard(const MachineConfig& config, Log& log, BoardEvents events,
+          std::unique_ptr<GuestMemory> memory);
+  template <class D, class... Args>
+  D& add(Args&&... args);
+  void add_chipset();
+  void add_isa_devices();
+  void add_pci_devices();
+  void add_drives();
+  void add_firmware();
+  void set_cmos();
+  BoardDescription describe() const;
+  std::vector<std::string> boot_order() const;
+  void request_reset(bool hard);
+  Result<void> start_kernel();
+  void enter(const BootState& boot);
+  void plug(PciFunction& function);
+  void random_bytes(std::span<u8> out);
+
+  const MachineConfig& config_;
+  Log& log_;
+  BoardEvents events_;
+  std::unique_ptr<GuestMemory> memory_;
+  MemoryMap map_;
+  PortMap ports_;
+  std::unique_ptr<MachineClock> clock_;
+  Scheduler scheduler_;
+  PciSpaces spaces_;
+  ApicBus apic_bus_;
+  u64 random_state_;
+
+  std::vector<std::unique_ptr<Device>> devices_;  // in order of construction
+  std::unique_ptr<IrqFanout> intr_;
+  std::unique_ptr<A20Gate> a20_;
+  std::unique_ptr<IrqSink> init_pin_;
+  std::unique_ptr<IrqSink> ferr_pin_;
+  std::unique_ptr<Cpu> cpu_;
+
+  PciBus* pci_ = nullptr;
+  I440fx* host_bridge_ = nullptr;
+  Piix3* isa_bridge_ = nullptr;
+  Piix4Pm* pm_ = nullptr;
+  Piix3Ide* ide_ = nullptr;
+  LocalApic* apic_ = nullptr;
+  Ioapic* ioapic_ = nullptr;
+  I8259Pair* pic_ = nullptr;
+  I8254* pit_ = nullptr;
+  I8237Pair* dma_ = nullptr;
+  Port61* port61_ = nullptr;
+  Mc146818* rtc_ = nullptr;
+  I82077* floppy_ = nullptr;
+  Ps2Keyboard* keyboard_ = nullptr;
+  Ps2Mouse* mouse_ = nullptr;
+  StdVga* vga_ = nullptr;
+  FwCfg* fw_cfg_ = nullptr;
+  std::vector<Uart16550*> uarts_;
+  std::vector<std::pair<const DriveConfig*, unsigned>> drive_slots_;
+  unsigned next_slot_ = 2;  // 0 host bridge, 1 PIIX
+};
+
+}  // namespace dragoman

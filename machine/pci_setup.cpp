@@ -1,0 +1,94 @@
+#include "machine/pci_setup.h"
+
+#include <algorithm>
+
+#include "base/bits.h"
+
+namespace dragoman {
+namespace {
+
+constexpr u32 kCommandIo = 1;
+constexpr u32 kCommandMemory = 2;
+constexpr u32 kCommandMaster = 4;
+
+/// Next free addresses of the windows the ACPI tables describe.
+struct Windows {
+  u32 io = 0xc000;
+  u64 memory;
+};
+
+void assign_bars(PciFunction& function, Windows& windows) {
+  for (unsigned index = 0; index < 6; ++index) {
+    const u8 offset = static_cast<u8>(PciRegister::kBar0 + 4 * index);
+    const u32 before = function.config_read(offset, 4);
+    function.config_write(offset, 4, 0xffffffff);
+    const u32 probe = function.config_read(offset, 4);
+    function.config_write(offset, 4, before);
+    if (probe == 0) continue;
+    if (probe & 1) {
+      const u32 size = (~(probe & ~u32{3}) & 0xffff) + 1;
+      windows.io = static_cast<u32>(align_up(windows.io, size));
+      function.config_write(offset, 4, windows.io);
+      windows.io += size;
+    } else {
+      const u32 size = ~(probe & ~u32{15}) + 1;
+      windows.memory = align_up(windows.memory, std::max<u64>(size, kPageSize));
+      function.config_write(offset, 4, static_cast<u32>(windows.memory));
+      windows.memory += size;
+      if ((probe & 6) == 4) {
+        function.config_write(static_cast<u8>(offset + 4), 4, 0);
+        ++index;
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void setup_without_firmware(PciBus& bus, PortMap& ports, const BoardDescription& board) {
+  Windows windows;
+  windows.memory = std::max<u64>(board.pci_window_first, 0xe0000000);
+  for (unsigned slot = 0; slot < 32; ++slot) {
+    for (unsigned number = 0; number < 8; ++number) {
+      PciFunction* function = bus.function(slot, number);
+      if (function == nullptr) continue;
+      assign_bars(*function, windows);
+      const u32 command = function->config_read(PciRegister::kCommand, 2);
+      function->config_write(PciRegister::kCommand, 2,
+                             command | kCommandIo | kCommandMemory | kCommandMaster);
+      if (const unsigned pin = function->interrupt_pin(); pin != 0) {
+        const unsigned pirq = pirq_of_slot(slot, pin - 1);
+        function->config_write(PciRegister::kInterruptLine, 1, board.pirq_irq[pirq]);
+      }
+    }
+  }
+  if (PciFunction* host = bus.function(0, 0)) {
+    for (u8 pam = 0x59; pam <= 0x5f; ++pam) host->config_write(pam, 1, pam == 0x59 ? 0x30 : 0x33);
+  }
+  if (PciFunction* isa = bus.function(1, 0)) {
+    for (u8 i = 0; i < 4; ++i) isa->config_write(static_cast<u8>(0x60 + i), 1, board.pirq_irq[i]);
+  }
+  if (PciFunction* ide = bus.function(1, 1)) {
+    ide->config_write(0x40, 2, 0x8000);
+    ide->config_write(0x42, 2, 0x8000);
+  }
+  if (PciFunction* pm = bus.function(1, 3)) {
+    pm->config_write(0x40, 4, board.pm_base | 1u);
+    pm->config_write(0x80, 1, 1);
+    pm->config_write(PciRegister::kInterruptLine, 1, board.sci_irq);
+    if (board.smbus_base != 0) {
+      pm->config_write(0x90, 4, board.smbus_base | 1u);
+      pm->config_write(0xd2, 1, 9);  // SMBus host enabled, IRQ 9
+    }
+  }
+  // Channel 4 of the DMA pair is the cascade of the first controller.
+  ports.write(Port(0xd6), 1, 0xc0);
+  ports.write(Port(0xd4), 1, 0x00);
+  // PCI interrupts and the SCI are level-triggered (ELCR).
+  u16 level = static_cast<u16>(1u << board.sci_irq);
+  for (const u8 irq : board.pirq_irq) level = static_cast<u16>(level | 1u << irq);
+  ports.write(Port(0x4d0), 1, level & 0xff);
+  ports.write(Port(0x4d1), 1, level >> 8);
+}
+
+}  // namespace dragoman

@@ -1,0 +1,83 @@
+#include "memory/guest_memory.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/assert.h"
+#include "base/bits.h"
+
+namespace dragoman {
+namespace {
+constexpr u64 kExtraBytes = 96 * kMiB;
+}  // namespace
+
+Result<std::unique_ptr<GuestMemory>> GuestMemory::create(u64 ram_bytes) {
+  DRAGOMAN_ASSERT(ram_bytes % kPageSize == 0);
+  const u64 pool_size = ram_bytes + kExtraBytes;
+  void* base = mmap(nullptr, pool_size, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (base == MAP_FAILED) {
+    return error("the host cannot reserve {} MiB for guest memory: {}; use a smaller -m",
+                 ram_bytes / kMiB, std::strerror(errno));
+  }
+  madvise(base, ram_bytes, MADV_HUGEPAGE);  // fewer host TLB misses; failure is harmless
+  auto memory = std::unique_ptr<GuestMemory>(new GuestMemory);
+  memory->base_ = static_cast<u8*>(base);
+  memory->ram_size_ = ram_bytes;
+  memory->pool_size_ = pool_size;
+  memory->allocated_ = ram_bytes;
+  memory->flags_.resize(pool_size >> kPageShift);
+  return memory;
+}
+
+GuestMemory::~GuestMemory() { munmap(base_, pool_size_); }
+
+u8* GuestMemory::allocate(u64 bytes) {
+  bytes = align_up(bytes, kPageSize);
+  DRAGOMAN_ASSERT(bytes <= pool_size_ - allocated_);
+  u8* block = base_ + allocated_;
+  allocated_ += bytes;
+  return block;
+}
+
+void GuestMemory::mark_code(u64 page) {
+  if (flags_[page] & kPageHasCode) return;
+  flags_[page] |= kPageHasCode;
+  drop_write_pointers(page, 1);
+}
+
+void GuestMemory::track(u64 first_page, u64 count) {
+  for (u64 page = first_page; page < first_page + count; ++page) {
+    flags_[page] |= kPageTracked | kPageDirty;
+  }
+  drop_write_pointers(first_page, count);
+}
+
+bool GuestMemory::take_dirty(u64 page) {
+  if (!(flags_[page] & kPageDirty)) return false;
+  flags_[page] &= static_cast<u8>(~kPageDirty);
+  drop_write_pointers(page, 1);
+  return true;
+}
+
+void GuestMemory::note_write(u64 offset, u64 length) {
+  while (length != 0) {
+    const u64 page = offset >> kPageShift;
+    const u64 chunk = std::min(length, kPageSize - (offset & kPageMask));
+    flags_[page] |= kPageDirty;
+    if ((flags_[page] & kPageHasCode) && code_listener_ != nullptr) {
+      code_listener_->code_written(offset, chunk);
+    }
+    offset += chunk;
+    length -= chunk;
+  }
+}
+
+void GuestMemory::drop_write_pointers(u64 first_page, u64 count) {
+  for (WriteCacheListener* cache : write_caches_) cache->drop_write_pointers(first_page, count);
+}
+
+}  // namespace dragoman
