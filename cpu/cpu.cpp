@@ -22,7 +22,11 @@ Cpu::Cpu(const CpuModel& model, CpuWiring wiring)
   reset();
 }
 
-Cpu::~Cpu() = default;
+Cpu::~Cpu() {
+  GuestMemory& pool = memory().memory();
+  if (pool.code_listener() == this) pool.set_code_listener(nullptr);
+  pool.remove_write_cache(this);
+}
 
 void Cpu::reset() {
   const u64 instructions = state.instructions;  // a count of work done, not a register

@@ -389,7 +389,8 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   [[nodiscard]] bool probe(unsigned segment, u64 offset, unsigned size, AccessType type);
   [[nodiscard]] bool segment_check_slow(unsigned segment, u64 offset, unsigned size,
                                         AccessType type);
-  void fill_shadow(u64 linear, AccessType type, const PageWalk& walk);
+  ShadowTable* view_for(Privilege privilege);
+  void fill_shadow(ShadowTable& table, u64 linear, AccessType type, const PageWalk& walk);
   void check_data_breakpoints(u64 linear, unsigned size, AccessType type);
   bool page_watched(u64 linear_page) const;
   /// DR6 bits B0..B3 of the breakpoints that match, 0 unless one of them is enabled. `kinds` is a

@@ -75,7 +75,9 @@ class GuestMemory {
   void note_write(u64 offset, u64 length);
 
   void set_code_listener(CodeWriteListener* listener) { code_listener_ = listener; }
+  CodeWriteListener* code_listener() const { return code_listener_; }
   void add_write_cache(WriteCacheListener* listener) { write_caches_.push_back(listener); }
+  void remove_write_cache(WriteCacheListener* listener) { std::erase(write_caches_, listener); }
 
  private:
   GuestMemory() = default;

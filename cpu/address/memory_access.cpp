@@ -27,6 +27,22 @@ bool Cpu::segment_check_slow(unsigned segment, u64 offset, unsigned size, Access
 
 bool Cpu::access_slow(u64 linear, void* data, unsigned size, AccessType type, Privilege privilege,
                       unsigned segment, bool write_intent) {
+  const bool write = type == AccessType::kWrite || write_intent;
+  ShadowTable& table = *view_for(privilege);
+  if (privilege != Privilege::kCurrent) {
+    // Descriptor tables, TSS, other stacks: the inline probes did not look yet.
+    const u64 page = linear >> kPageShift;
+    const ShadowTable::Entry& e = table.entry(page);
+    if ((write ? e.write : e.read) == page && (linear + size - 1) >> kPageShift == page) {
+      u8* host = reinterpret_cast<u8*>(linear + e.delta);
+      if (type == AccessType::kWrite) {
+        std::memcpy(host, data, size);
+      } else {
+        std::memcpy(data, host, size);
+      }
+      return true;
+    }
+  }
   const u64 address_mask = long_mode() ? ~u64{0} : 0xffffffff;
   const u64 last = (linear + size - 1) & address_mask;
   if (code64() || (long_mode() && privilege != Privilege::kCurrent)) {
@@ -34,7 +50,6 @@ bool Cpu::access_slow(u64 linear, void* data, unsigned size, AccessType type, Pr
       return raise(segment == kSs ? kVectorSs : kVectorGp, 0);
     }
   }
-  const bool write = type == AccessType::kWrite || write_intent;
   const AccessType page_type = write ? AccessType::kWrite : type;
 
   PageWalk first_walk;
@@ -51,7 +66,7 @@ bool Cpu::access_slow(u64 linear, void* data, unsigned size, AccessType type, Pr
 
   const unsigned first_size =
       crosses ? static_cast<unsigned>(kPageSize - (linear & kPageMask)) : size;
-  if (!crosses && privilege == Privilege::kCurrent) fill_shadow(linear, page_type, first_walk);
+  if (!crosses) fill_shadow(table, linear, page_type, first_walk);
   access_page(linear, data, first_size, type, first_walk);
   if (crosses) {
     access_page(last & ~kPageMask, static_cast<u8*>(data) + first_size, size - first_size, type,
@@ -98,13 +113,25 @@ void Cpu::access_page(u64 linear, void* data, unsigned size, AccessType type,
   }
 }
 
-void Cpu::fill_shadow(u64 linear, AccessType type, const PageWalk& walk) {
+ShadowTable* Cpu::view_for(Privilege privilege) {
+  switch (privilege) {
+    case Privilege::kCurrent: return shadow_;
+    case Privilege::kUser: return &(*shadow_tables_)[kViewUser];
+    case Privilege::kImplicit: return &(*shadow_tables_)[kViewSupervisor];
+    default:
+      return &(*shadow_tables_)[(state.flags & kFlagAc) && (state.cr4 & kCr4Smap)
+                                    ? kViewSupervisorAc
+                                    : kViewSupervisor];
+  }
+}
+
+void Cpu::fill_shadow(ShadowTable& table, u64 linear, AccessType type, const PageWalk& walk) {
   const u64 page = linear >> kPageShift;
-  if (shadow_ == &(*shadow_tables_)[kViewChecked] || page_watched(page)) return;
+  if (&table == &(*shadow_tables_)[kViewChecked] || page_watched(page)) return;
   const MemoryMap::PageView view = memory().page(PhysicalAddress(walk.physical));
   if (view.read == nullptr) return;
   const u64 delta = reinterpret_cast<u64>(view.read) - (linear & ~kPageMask);
-  ShadowTable::Entry& e = shadow_->claim(page, delta, walk.global);
+  ShadowTable::Entry& e = table.claim(page, delta, walk.global);
   if (type == AccessType::kExecute) {
     e.execute = page;
     return;
@@ -143,7 +170,7 @@ u8* Cpu::direct(u64 linear, unsigned size, AccessType type) {
       fault_ = fault;
       return nullptr;
     }
-    fill_shadow(linear, type, walk);
+    fill_shadow(*shadow_, linear, type, walk);
     if (!allowed()) return nullptr;
   }
   return reinterpret_cast<u8*>(linear + e->delta);

@@ -7,7 +7,7 @@
 
 namespace dragoman::decode_tables {
 
-/// Mandatory prefix in effect, the row of the 64 keys below.
+/// The mandatory prefix in effect: F2 or F3, whichever came last, before 66.
 enum PrefixClass : u8 { kClassNone, kClass66, kClassF3, kClassF2 };
 
 /// One row that an opcode may mean. `keys` has bit (prefix class * 16 + register form * 8 + reg)

@@ -85,6 +85,10 @@ Cpu::Boundary Cpu::handle_boundary(RunExit& exit) {
       state.activity = Activity::kRunning;
       return Boundary::kContinue;
     }
+    if (state.pending_debug != 0) {
+      state.activity = Activity::kRunning;
+      return Boundary::kContinue;  // step_instruction() delivers it, ahead of NMI and INTR
+    }
     if ((attention & kAttentionNmi) && !state.nmi_blocked) {
       attention_.fetch_and(~u32{kAttentionNmi}, std::memory_order_relaxed);
       state.activity = Activity::kRunning;
@@ -171,7 +175,7 @@ const Block* Cpu::find_block() {
     }
     PageWalk walk;
     if (!translate(linear, AccessType::kExecute, Privilege::kCurrent, walk)) return nullptr;
-    fill_shadow(linear, AccessType::kExecute, walk);
+    fill_shadow(*shadow_, linear, AccessType::kExecute, walk);
     if (entry->execute != linear >> kPageShift) return build_uncached(linear);
   }
   const u8* host = reinterpret_cast<const u8*>(linear + entry->delta);

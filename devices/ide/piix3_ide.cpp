@@ -31,7 +31,8 @@ Piix3Ide::Piix3Ide(std::string name, const PciSpaces& spaces, Scheduler& schedul
   define_register(PciRegister::kCommand, 2, 0, 0x0005);  // I/O space and bus master only
   define_register(PciRegister::kStatus, 2, 0x0280, 0);   // medium DEVSEL#, fast back to back
   add_io_bar(4, 16, *this, kBusMasterBank, 4);
-  define_register(PciRegister::kBar0 + 16, 4, 1, 0xfff0);  // bits 31:16 are hardwired to zero
+  // The PIIX3 hardwires bits 31:16 of BMIBA to zero. PCI 2.1 section 6.2.5.1 lets a function
+  // implement them, and SeaBIOS sizes I/O registers on all 32 bits: it would read 4 GiB here.
   for (unsigned i = 0; i < 2; ++i) {
     define_register(kTiming[i], 2, 0, 0xffff);
     command_ranges_[i] = spaces.ports.add(fmt::format("ide{}", i), Port(kCommandPorts[i]), 8, *this,

@@ -78,14 +78,6 @@ const Explained kExplained[] = {
      [](const std::string& ours, const std::string& theirs, const Encoding&) {
        return ours == theirs && (ours == "ud0" || ours == "ud1");
      }},
-    {"Capstone forgets 66h or 67h in these names when a segment override follows it (SDM vol. 2, "
-     "2.1.1: prefixes come in any order)",
-     [](const std::string& ours, const std::string& theirs, const Encoding& e) {
-       return (e.bytes[0] == 0x66 &&
-               ((ours == "cbw" && theirs == "cwde") || (ours == "cwd" && theirs == "cdq"))) ||
-              (e.bytes[0] == 0x67 &&
-               ((ours == "jcxz" && theirs == "jecxz") || (ours == "jecxz" && theirs == "jrcxz")));
-     }},
     {"Near branches ignore 66h in 64-bit mode on Intel processors (SDM vol. 2, Jcc, JMP, CALL, RET "
      "force 64 bits); Capstone reads a 16-bit displacement as AMD processors do",
      [](const std::string& ours, const std::string& theirs, const Encoding& e) {
@@ -170,33 +162,24 @@ class Comparison {
 
  private:
   /// Capstone 4.0 picks wrong table rows in 16-bit code, where several of 66, 67, F2 and F3 come
-  /// together, and where one of them meets REX.W (67 48 0F 28 becomes MOVAPD).
+  /// together or with REX.W (67 48 0F 28 becomes MOVAPD), and where another prefix stands between
+  /// one of them and the opcode (F3 64 0F 5B becomes CVTDQ2PS); nor does it know that a REX prefix
+  /// before another one is ignored.
   static bool capstone_is_sound(const Encoding& e) {
     if (e.code_bits == 16) return false;
-    int selectors = 0;
+    bool selector = false;
+    bool rex = false;
     for (const u8 byte : e.bytes) {
-      switch (byte) {
-        case 0x66:
-        case 0x67:
-        case 0xf2:
-        case 0xf3:
-          ++selectors;
-          continue;
-        case 0x26:
-        case 0x2e:
-        case 0x36:
-        case 0x3e:
-        case 0x64:
-        case 0x65:
-        case 0xf0:
-          continue;
-        default:
-          break;
-      }
-      if (e.code_bits != 64 || (byte & 0xf0) != 0x40) break;
-      if ((byte & 8) != 0) ++selectors;
+      const bool is_selector = byte == 0x66 || byte == 0x67 || byte == 0xf2 || byte == 0xf3;
+      const bool is_other = (byte & 0xe7) == 0x26 || byte == 0x64 || byte == 0x65 || byte == 0xf0;
+      const bool is_rex = e.code_bits == 64 && (byte & 0xf0) == 0x40;
+      if (!is_selector && !is_other && !is_rex) break;
+      if (rex || (selector && !is_rex)) return false;
+      if (is_rex && selector && (byte & 8) != 0) return false;
+      selector = selector || is_selector;
+      rex = is_rex;
     }
-    return selectors <= 1;
+    return true;
   }
 
   csh handle32_ = 0;

@@ -1,6 +1,7 @@
 // MMX to AVX2 instructions against the host processor: the same bytes with the same state.
 #include <sys/mman.h>
 
+#include "cpu/isa/rows.h"
 #include "tests/cpu/host_oracle.h"
 #include "tests/cpu/vector_machine.h"
 
@@ -133,6 +134,64 @@ TEST_F(VectorOracle, ExceptionsUnmasked) {
       ASSERT_NO_FATAL_FAILURE(compare(c, source, mxcsr));
     }
   }
+}
+
+/// The bytes of a row with operands 1, 2, 3 (ModRM.reg, r/m, VEX.vvvv) or memory at [rdi].
+std::string encode_row(const Row& r, bool memory, bool l) {
+  std::string hex;
+  const auto byte = [&](unsigned value) { hex += fmt::format("{:02x}", value); };
+  const unsigned pp = r.prefix == PrefixKey::k66   ? 1
+                      : r.prefix == PrefixKey::kF3 ? 2
+                      : r.prefix == PrefixKey::kF2 ? 3
+                                                   : 0;
+  const bool w = (r.attributes & (kVexW1 | kRexWSelects)) != 0;
+  const unsigned map = r.map == OpcodeMap::k0F ? 1 : r.map == OpcodeMap::k0F38 ? 2 : 3;
+  if (r.vex) {
+    const unsigned vvvv = (r.attributes & kVexNds) ? 3 : 0;
+    byte(0xc4);
+    byte(0xe0 | map);
+    byte((w ? 0x80u : 0u) | (~vvvv & 15) << 3 | (l ? 4u : 0u) | pp);
+  } else {
+    if (pp != 0) byte(pp == 1 ? 0x66 : pp == 2 ? 0xf3 : 0xf2);
+    if (w) byte(0x48);
+    byte(0x0f);
+    if (map == 2) byte(0x38);
+    if (map == 3) byte(0x3a);
+  }
+  byte(r.opcode);
+  const unsigned reg = r.reg >= 0 ? static_cast<unsigned>(r.reg) : 1;
+  byte(memory ? reg << 3 | 7 : 0xc0 | reg << 3 | 2);
+  for (const Operand& operand : r.operands) {
+    if (operand.addressing == Addressing::kI || operand.addressing == Addressing::kL) {
+      byte(0x5a);
+      break;
+    }
+  }
+  return hex;
+}
+
+TEST_F(VectorOracle, EveryRow) {
+  OperandSource source(5);
+  unsigned forms = 0;
+  for (const Row& r : rows()) {
+    const OperationInfo& info = operation_info(r.operation);
+    if (info.category != Category::kVector || r.mode == ModeKey::kNot64) continue;
+    if (!machine_.cpu.has(r.feature)) continue;
+    for (const bool memory : {false, true}) {
+      if (memory ? r.mod == ModKey::kRegister : r.mod == ModKey::kMemory) continue;
+      for (const bool l : {false, true}) {
+        if (l ? (!r.vex || (r.attributes & kVexL0)) : (r.attributes & kVexL1) != 0) continue;
+        const std::string hex = encode_row(r, memory, l);
+        const std::string text = fmt::format("{} ({})", info.mnemonic, hex);
+        const Case c{text.c_str(), hex.c_str()};
+        ++forms;
+        for (unsigned i = 0; i < 6; ++i) {
+          ASSERT_NO_FATAL_FAILURE(compare(c, source, i < 4 ? 0x1f80 : 0xff80));
+        }
+      }
+    }
+  }
+  EXPECT_GT(forms, 900u);
 }
 
 TEST_F(VectorOracle, MemoryOperandSizes) {

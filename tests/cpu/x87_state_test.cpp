@@ -84,6 +84,23 @@ TEST(X87Environment, RecordsTheLastInstruction) {
   EXPECT_EQ(m.cpu.state.fpu.opcode, 0x507);
 }
 
+TEST(X87Environment, PointerIsThatOfTheFirstPrefix) {
+  VectorMachine m;
+  const std::vector<u8> code = VectorMachine::bytes(
+      "dbe3"
+      "2ed9e8"
+      "d9e0"
+      "9b"
+      "90");
+  std::memcpy(m.ram(VectorMachine::kCode), code.data(), code.size());
+  m.cpu.state.rip() = VectorMachine::kCode;
+  EXPECT_EQ(m.cpu.run(2), RunExit::kBudget);
+  EXPECT_EQ(m.cpu.state.fpu.fip, VectorMachine::kCode + 2);
+  EXPECT_EQ(m.cpu.run(2), RunExit::kBudget);
+  EXPECT_EQ(m.cpu.state.fpu.fip, VectorMachine::kCode + 5);  // fchs; fwait is not recorded
+  EXPECT_EQ(m.cpu.state.fpu.opcode, 0x1e0);
+}
+
 void known_environment(FpuState& fpu) {
   fpu.control = 0x37f;
   fpu.status = 0x3800;

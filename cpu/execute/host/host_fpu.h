@@ -69,6 +69,8 @@ class HostFpu {
   /// Runs an x87 instruction on `fpu`: registers, status and tags are replaced by the results.
   /// `memory` is the host address of the memory operand. Arithmetic flags go in and out through
   /// `flags`. False when the host refuses executable memory.
+  /// The whole x87 state is loaded and stored around each instruction (about 90 ns, against 4 to 9
+  /// for a vector instruction): nothing but FpuState ever holds it.
   [[nodiscard]] bool run_x87(FpuState& fpu, const Instruction& insn, u8* memory, u64& flags);
 
   /// Level of FERR# as last driven, so that an error is signalled once.

@@ -1,0 +1,173 @@
+#include "frontends/cli/device_options.h"
+
+#include <charconv>
+
+#include "frontends/cli/nearest.h"
+
+namespace dragoman {
+namespace {
+
+using Add = Result<void> (*)(KeyValues& properties, DeviceContext& context);
+
+Result<u16> parse_port(std::string_view key, std::string text) {
+  int base = 10;
+  std::string_view digits = text;
+  if (digits.starts_with("0x")) {
+    digits.remove_prefix(2);
+    base = 16;
+  }
+  u16 port = 0;
+  const auto [end, status] = std::from_chars(digits.data(), digits.data() + digits.size(), port, base);
+  if (status != std::errc() || end != digits.data() + digits.size()) {
+    return error("'{}={}' in -device is not a port number such as 0x501", key, text);
+  }
+  return port;
+}
+
+/// Properties QEMU has that change nothing here.
+void drop_placement(KeyValues& properties) {
+  for (const char* key : {"id", "bus", "addr", "disable-legacy", "disable-modern"}) {
+    (void)properties.take(key);
+  }
+}
+
+Result<void> debug_exit(KeyValues& properties, DeviceContext& context) {
+  DebugExitConfig config;
+  if (auto v = properties.take("iobase")) {
+    auto port = parse_port("iobase", *v);
+    if (!port) return port.error();
+    config.port = *port;
+  }
+  if (auto v = properties.take("iosize")) {
+    auto size = parse_port("iosize", *v);
+    if (!size) return size.error();
+    config.ports = *size;
+  }
+  if (config.ports == 0 || config.ports > 8) {
+    return error("'iosize={}' in -device isa-debug-exit: use 1 to 8", config.ports);
+  }
+  context.config.debug_exit = config;
+  return properties.expect_empty("-device isa-debug-exit", "iobase, iosize");
+}
+
+Result<void> virtio_rng(KeyValues& properties, DeviceContext& context) {
+  drop_placement(properties);
+  (void)properties.take("rng");
+  ++context.config.virtio_rngs;
+  return properties.expect_empty("-device virtio-rng-pci", "id");
+}
+
+/// Finds the -drive ...,if=none,id=ID that drive=ID names and attaches it.
+Result<void> attach(KeyValues& properties, DeviceContext& context, const char* driver,
+                    const char* interface, bool cdrom) {
+  drop_placement(properties);
+  const auto id = properties.take("drive");
+  if (!id && !cdrom) {
+    return error("-device {} needs drive=ID, the id of a -drive with if=none", driver);
+  }
+  DriveOption drive;
+  if (id) {
+    const DriveOption* found = nullptr;
+    for (const DriveOption& d : context.options.drives) {
+      if (d.id == *id && d.interface == "none") found = &d;
+    }
+    if (found == nullptr) {
+      return error("-device {},drive={}: there is no -drive with if=none and id={}", driver, *id, *id);
+    }
+    drive = *found;
+  }
+  drive.interface = interface;
+  drive.cdrom = drive.cdrom || cdrom;
+  for (const auto& [key, target] :
+       {std::pair{"bootindex", &drive.boot_index}, std::pair{"unit", &drive.index}}) {
+    if (auto v = properties.take(key)) {
+      auto number = parse_port(key, *v);
+      if (!number) return number.error();
+      *target = *number;
+    }
+  }
+  if (auto v = properties.take("serial")) drive.serial = *v;
+  auto config = context.open_drive(drive);
+  if (!config) return config.error();
+  context.config.drives.push_back(config.take());
+  return properties.expect_empty(fmt::format("-device {}", driver), "drive, bootindex, serial, unit");
+}
+
+Result<void> virtio_blk(KeyValues& p, DeviceContext& c) {
+  return attach(p, c, "virtio-blk-pci", "virtio", false);
+}
+Result<void> ide_hd(KeyValues& p, DeviceContext& c) { return attach(p, c, "ide-hd", "ide", false); }
+Result<void> ide_cd(KeyValues& p, DeviceContext& c) { return attach(p, c, "ide-cd", "ide", true); }
+Result<void> floppy(KeyValues& p, DeviceContext& c) {
+  return attach(p, c, "floppy", "floppy", false);
+}
+
+Result<void> virtio_console(KeyValues& properties, DeviceContext& context) {
+  drop_placement(properties);
+  const std::string spec = properties.take("chardev").value_or("null");
+  auto backend = context.open_character(spec);
+  if (!backend) return backend.error();
+  if (*backend == nullptr) return error("-device virtio-console needs chardev=SPEC, such as chardev=pty");
+  context.config.virtio_consoles.push_back(*backend);
+  return properties.expect_empty("-device virtio-console", "chardev");
+}
+
+Result<void> debugcon(KeyValues& properties, DeviceContext& context) {
+  drop_placement(properties);
+  u16 port = 0xe9;
+  if (auto v = properties.take("iobase")) {
+    auto parsed = parse_port("iobase", *v);
+    if (!parsed) return parsed.error();
+    port = *parsed;
+  }
+  auto backend = context.open_character(properties.take("chardev").value_or("null"));
+  if (!backend) return backend.error();
+  if (port == 0x402) {
+    context.config.firmware_log = *backend;
+  } else {
+    context.config.debug_console = *backend;
+    context.config.debug_console_port = port;
+  }
+  return properties.expect_empty("-device isa-debugcon", "iobase, chardev");
+}
+
+struct Driver {
+  std::string_view name;
+  std::string_view summary;
+  Add add;
+};
+constexpr Driver kDrivers[] = {
+    {"isa-debug-exit", "a port whose write ends the program; iobase=, iosize=", debug_exit},
+    {"isa-debugcon", "a one-byte output port; iobase=, chardev=SPEC as in -serial", debugcon},
+    {"virtio-blk-pci", "virtio disk; drive=ID, bootindex=", virtio_blk},
+    {"virtio-blk", "the same", virtio_blk},
+    {"virtio-rng-pci", "random numbers", virtio_rng},
+    {"virtio-rng", "the same", virtio_rng},
+    {"virtio-console-pci", "virtio console; chardev=SPEC as in -serial", virtio_console},
+    {"virtio-console", "the same", virtio_console},
+    {"virtconsole", "the same", virtio_console},
+    {"ide-hd", "IDE disk; drive=ID, unit=, bootindex=", ide_hd},
+    {"ide-cd", "IDE CD-ROM; drive=ID, unit=, bootindex=", ide_cd},
+    {"floppy", "floppy drive; drive=ID, unit=", floppy},
+};
+
+}  // namespace
+
+std::string device_help() {
+  std::string text = "Devices for -device:\n";
+  for (const Driver& driver : kDrivers) text += fmt::format("  {:<20}{}\n", driver.name, driver.summary);
+  return text;
+}
+
+Result<void> add_device_option(DeviceOption& option, DeviceContext& context) {
+  std::vector<std::string> known;
+  for (const Driver& driver : kDrivers) {
+    if (driver.name == option.driver) return driver.add(option.properties, context);
+    known.emplace_back(driver.name);
+  }
+  const std::string nearest = nearest_word(option.driver, known);
+  return error("unknown device '{}' in -device{}; '-device help' lists all", option.driver,
+               nearest.empty() ? "" : fmt::format(", did you mean '{}'?", nearest));
+}
+
+}  // namespace dragoman

@@ -1,0 +1,358 @@
+#include "frontends/cli/options.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <unistd.h>
+
+#include "cpu/model/cpu_model.h"
+#include "frontends/cli/nearest.h"
+#include "frontends/cli/version.h"
+
+namespace dragoman {
+namespace {
+
+/// Splits at single commas; ",," is a comma.
+std::vector<std::string> split_commas(std::string_view text) {
+  std::vector<std::string> parts(1);
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != ',') {
+      parts.back() += text[i];
+    } else if (i + 1 < text.size() && text[i + 1] == ',') {
+      parts.back() += ',';
+      ++i;
+    } else {
+      parts.emplace_back();
+    }
+  }
+  return parts;
+}
+
+Result<bool> parse_switch(std::string_view option, std::string_view key, std::string_view value) {
+  if (value == "on" || value == "yes" || value == "true") return true;
+  if (value == "off" || value == "no" || value == "false") return false;
+  return error("'{}={}' in {}: use on or off", key, value, option);
+}
+
+Result<unsigned> parse_number(std::string_view option, std::string_view key, std::string_view value) {
+  unsigned number = 0;
+  const auto [end, status] = std::from_chars(value.data(), value.data() + value.size(), number);
+  if (status != std::errc() || end != value.data() + value.size()) {
+    return error("'{}={}' in {} is not a number", key, value, option);
+  }
+  return number;
+}
+
+Result<DriveOption> parse_drive(std::string_view text) {
+  KeyValues values = KeyValues::parse(text, "file");
+  DriveOption drive;
+  if (auto v = values.take("file")) drive.file = *v;
+  if (auto v = values.take("format")) drive.format = *v;
+  if (auto v = values.take("if")) drive.interface = *v;
+  if (auto v = values.take("id")) drive.id = *v;
+  if (auto v = values.take("serial")) drive.serial = *v;
+  if (auto v = values.take("media")) {
+    if (*v != "disk" && *v != "cdrom") {
+      return error("'media={}' in -drive: use media=disk or media=cdrom", *v);
+    }
+    drive.cdrom = *v == "cdrom";
+  }
+  for (const auto& [key, target] :
+       {std::pair{"index", &drive.index}, std::pair{"unit", &drive.index},
+        std::pair{"bootindex", &drive.boot_index}}) {
+    if (auto v = values.take(key)) {
+      auto number = parse_number("-drive", key, *v);
+      if (!number) return number.error();
+      *target = *number;
+    }
+  }
+  for (const auto& [key, target] : {std::pair{"readonly", &drive.read_only},
+                                    std::pair{"read-only", &drive.read_only},
+                                    std::pair{"snapshot", &drive.snapshot}}) {
+    if (auto v = values.take(key)) {
+      auto on = parse_switch("-drive", key, *v);
+      if (!on) return on.error();
+      *target = *on;
+    }
+  }
+  (void)values.take("cache");  // writes go to the host's page cache and are synced on flush
+  (void)values.take("aio");
+  (void)values.take("discard");
+  if (auto ok = values.expect_empty(
+          "-drive", "file, format, if, index, media, readonly, snapshot, serial, id, bootindex, cache");
+      !ok) {
+    return ok.error();
+  }
+  static constexpr std::array kInterfaces = {"ide", "virtio", "floppy", "none"};
+  if (std::find(kInterfaces.begin(), kInterfaces.end(), drive.interface) == kInterfaces.end()) {
+    return error("'if={}' in -drive is not available; use ide, virtio, floppy or none",
+                 drive.interface);
+  }
+  if (drive.format != "raw") {
+    return error("image format '{}' in -drive is not available; convert the image with "
+                 "'qemu-img convert -O raw' and use format=raw", drive.format);
+  }
+  return drive;
+}
+
+DriveOption plain_drive(std::string file, std::string interface, unsigned index, bool cdrom) {
+  DriveOption drive;
+  drive.file = std::move(file);
+  drive.interface = std::move(interface);
+  drive.index = index;
+  drive.cdrom = cdrom;
+  return drive;
+}
+
+/// Every long option is written with one or two dashes. CLI11 wants two.
+std::vector<std::string> normalized(int argc, const char* const* argv) {
+  std::vector<std::string> arguments;
+  for (int i = 1; i < argc; ++i) {
+    std::string word = argv[i];
+    if (word.size() > 2 && word[0] == '-' && word[1] != '-') word.insert(0, "-");
+    arguments.push_back(std::move(word));
+  }
+  return arguments;
+}
+
+}  // namespace
+
+KeyValues KeyValues::parse(std::string_view text, std::string_view implied_key) {
+  KeyValues values;
+  if (text.empty()) return values;
+  bool first = true;
+  for (std::string& part : split_commas(text)) {
+    const std::size_t equals = part.find('=');
+    if (equals == std::string::npos) {
+      values.items_.emplace_back(first ? std::string(implied_key) : part, first ? part : "on");
+    } else {
+      values.items_.emplace_back(part.substr(0, equals), part.substr(equals + 1));
+    }
+    first = false;
+  }
+  return values;
+}
+
+std::optional<std::string> KeyValues::take(std::string_view key) {
+  for (auto it = items_.begin(); it != items_.end(); ++it) {
+    if (it->first == key) {
+      std::string value = std::move(it->second);
+      items_.erase(it);
+      return value;
+    }
+  }
+  return std::nullopt;
+}
+
+Result<void> KeyValues::expect_empty(std::string_view option, std::string_view known) const {
+  if (items_.empty()) return {};
+  return error("unknown property '{}={}' in {}; known are {}", items_.front().first,
+               items_.front().second, option, known);
+}
+
+Result<u64> parse_memory_size(std::string_view text) {
+  const std::string_view given = text;
+  if (text.starts_with("size=")) text.remove_prefix(5);
+  double number = 0;
+  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  u64 scale = kMiB;
+  if (unit == "k" || unit == "K") scale = kKiB;
+  else if (unit == "g" || unit == "G") scale = kGiB;
+  else if (unit == "t" || unit == "T") scale = 1024 * kGiB;
+  else if (unit != "m" && unit != "M" && !unit.empty()) number = -1;
+  if (status != std::errc() || !(number > 0)) {
+    return error("memory size '{}' in -m is not a positive size; give MiB or a unit, such as -m 512 "
+                 "or -m 2G", given);
+  }
+  const double bytes = number * static_cast<double>(scale);
+  const u64 host = static_cast<u64>(sysconf(_SC_PHYS_PAGES)) * static_cast<u64>(sysconf(_SC_PAGE_SIZE));
+  if (bytes > static_cast<double>(host)) {
+    return error("memory size '{}' in -m is more than this host has ({} MiB); use a smaller -m", given,
+                 host / kMiB);
+  }
+  const u64 rounded = static_cast<u64>(bytes) & ~(kMiB - 1);
+  if (rounded < kMiB) {
+    return error("memory size '{}' in -m is too small; a PC needs at least 1M", given);
+  }
+  return rounded;
+}
+
+Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
+  ParsedCommand command;
+  Options& o = command.options;
+  CLI::App app("Dragoman " DRAGOMAN_VERSION
+               ": a PC in software. Runs operating systems without hardware virtualization.\n"
+               "Options take one dash or two; spellings are those of QEMU.");
+  app.name("dragoman");
+  app.set_help_flag("-h,--help", "Show this text");
+  std::vector<std::string> files, drives, devices, hd(4), cdroms, floppies(2), accel, smp, memory, m_opt;
+  std::string boot, machine;
+  bool version = false;
+
+  app.add_option("FILE", files, "Disk image, ISO, floppy, Linux kernel, multiboot or ELF image");
+  const char* kMachine = "Machine";
+  app.add_option("-m,--memory", memory, "RAM: MiB, or with a unit (512M, 2G); default 128M")->group(kMachine);
+  app.add_option("--smp", smp, "Number of processors (1)")->group(kMachine);
+  app.add_option("--cpu", o.cpu, "Processor model and +feature,-feature; 'help' lists them")->group(kMachine);
+  app.add_option("-M,--machine", machine, "Board: pc")->group(kMachine);
+  app.add_option("--accel", accel, "How guest code runs: interp")->group(kMachine);
+  app.add_option("--rtc", o.rtc, "base=utc|localtime|YYYY-MM-DDTHH:MM:SS")->group(kMachine);
+  app.add_option("--uuid", o.uuid, "System UUID in SMBIOS")->group(kMachine);
+  app.add_option("--name", o.name, "Name of the machine")->group(kMachine);
+  app.add_option("--device", devices, "Add a device, such as virtio-rng-pci; 'help' lists them")->group(kMachine);
+  app.add_option("--vga", o.vga, "Graphics card: std or none")->group(kMachine);
+  app.add_option("--icount", o.icount, "Repeatable run, shift=N: 2^N ns per instruction")->group(kMachine);
+  const char* kBoot = "Boot and media";
+  app.add_option("--kernel", o.kernel, "Linux, multiboot or ELF kernel, started without firmware")->group(kBoot);
+  app.add_option("--initrd", o.initrd, "Initial RAM disk or multiboot modules")->group(kBoot);
+  app.add_option("--append", o.append, "Kernel command line")->group(kBoot);
+  app.add_option("--bios", o.bios, "Firmware image (default: SeaBIOS)")->group(kBoot);
+  app.add_option("--boot", boot, "order=acdn, menu=on|off")->group(kBoot);
+  app.add_option("--drive", drives, "file=,if=ide|virtio|floppy,index=,media=disk|cdrom,readonly=,snapshot=")->group(kBoot);
+  for (unsigned i = 0; i < 4; ++i) {
+    const std::string name = std::string("--hd") + static_cast<char>('a' + i);
+    app.add_option(name, hd[i], fmt::format("IDE hard disk {} image", i))->group(kBoot);
+  }
+  app.add_option("--cdrom", cdroms, "CD-ROM image (IDE, second channel)")->group(kBoot);
+  app.add_option("--fda", floppies[0], "Floppy image in drive A")->group(kBoot);
+  app.add_option("--fdb", floppies[1], "Floppy image in drive B")->group(kBoot);
+  app.add_flag("--snapshot", o.snapshot, "Write to temporary files instead of the images")->group(kBoot);
+  const char* kConsole = "Display and consoles";
+  app.add_flag("--nographic", o.nographic, "No window; serial port and monitor keys on the terminal")->group(kConsole);
+  app.add_option("--display", o.display, "sdl, curses or none")->group(kConsole);
+  app.add_option("--serial", o.serial, "stdio, mon:stdio, file:PATH, null, pty, tcp:127.0.0.1:PORT[,server]")->group(kConsole);
+  app.add_option("--parallel", o.parallel, "Like --serial, for the printer port")->group(kConsole);
+  app.add_option("--debugcon", o.debugcon, "Like --serial, for the debug port E9h")->group(kConsole);
+  app.add_option("--monitor", o.monitor, "none (a monitor is not available yet)")->group(kConsole);
+  const char* kRun = "Running";
+  app.add_flag("--no-reboot", o.no_reboot, "A reset ends the program")->group(kRun);
+  app.add_flag("--no-shutdown", o.no_shutdown, "Power off keeps the program running")->group(kRun);
+  app.add_option("--timeout", o.timeout_seconds, "End after so many seconds (exit code 124)")->group(kRun);
+  app.add_option("--expect", o.expect, "End with 0 when this text appears on a serial port")->group(kRun);
+  app.add_flag("--state-hash", o.print_state, "At the end print instruction count and a hash of RAM and registers")->group(kRun);
+  app.add_option("-d", o.log_categories, "Log: int,in_asm,exec,guest_errors,unimp")->group(kRun);
+  app.add_option("-D", o.log_file, "Log file (default: stderr)")->group(kRun);
+  app.add_flag("--version", version, "Show the version")->group(kRun);
+  app.footer("Exit codes: 0 power off or --expect seen, 1 host error, 2 bad usage, 4 triple fault or\n"
+             "reset with -no-reboot after one, 124 timeout; isa-debug-exit: (value << 1) | 1.\n"
+             "With -nographic: Ctrl-A X leaves, Ctrl-A H helps.");
+
+  std::vector<std::string> arguments = normalized(argc, argv);
+  std::vector<std::string> known;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) known.push_back(name);
+  }
+  for (const std::string& word : arguments) {
+    if (!word.starts_with("--") || word == "--") continue;
+    const std::string name = word.substr(2, word.find('=') - 2);
+    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+    // A word after an option that takes a value may start with a dash only as that value.
+    const auto at = static_cast<std::size_t>(&word - arguments.data());
+    if (at > 0 && arguments[at - 1].starts_with("-") &&
+        (arguments[at - 1] == "--append" || arguments[at - 1] == "--expect" || arguments[at - 1] == "-m")) {
+      continue;
+    }
+    const std::string nearest = nearest_word(name, known);
+    return error("unknown option '-{}'{}; 'dragoman -h' lists all", name,
+                 nearest.empty() ? "" : fmt::format(", did you mean '-{}'?", nearest));
+  }
+  std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
+  try {
+    app.parse(arguments);
+  } catch (const CLI::CallForHelp&) {
+    command.text = app.help();
+    return command;
+  } catch (const CLI::ParseError& problem) {
+    return error("{}; 'dragoman -h' lists all options", problem.what());
+  }
+  if (version) {
+    command.text = "dragoman " DRAGOMAN_VERSION "\n";
+    return command;
+  }
+  if (o.cpu == "help" || o.cpu == "?") {
+    std::string text = "Processor models for -cpu:\n";
+    for (const std::string& name : cpu_model_names()) text += "  " + name + "\n";
+    command.text = text;
+    return command;
+  }
+
+  if (files.size() > 1) {
+    return error("more than one image file given ('{}' and '{}'); use -drive for further ones",
+                 files[0], files[1]);
+  }
+  if (!files.empty()) o.file = files[0];
+  if (!memory.empty()) {
+    auto size = parse_memory_size(memory.back());
+    if (!size) return size.error();
+    o.ram_bytes = *size;
+  }
+  if (!smp.empty()) {
+    KeyValues values = KeyValues::parse(smp.back(), "cpus");
+    for (const char* key : {"cpus", "sockets", "cores", "threads", "maxcpus", "dies"}) {
+      if (auto v = values.take(key); v && *v != "1") {
+        return error("-smp {}: this version runs one processor; use -smp 1", smp.back());
+      }
+    }
+    if (auto ok = values.expect_empty("-smp", "cpus, sockets, cores, threads, maxcpus"); !ok) {
+      return ok.error();
+    }
+  }
+  if (!machine.empty()) {
+    KeyValues values = KeyValues::parse(machine, "type");
+    if (auto v = values.take("type")) o.machine = *v;
+    if (auto v = values.take("accel")) accel.push_back(*v);
+    for (const char* harmless : {"usb", "kernel_irqchip", "graphics", "hpet", "acpi"}) (void)values.take(harmless);
+    if (auto ok = values.expect_empty("-machine", "type, accel"); !ok) return ok.error();
+    if (o.machine == "help") {
+      command.text = "Boards for -machine:\n  pc  i440FX, PIIX3, PIIX4 (default)\n";
+      return command;
+    }
+    if (o.machine != "pc" && !o.machine.starts_with("pc-i440fx")) {
+      return error("board '{}' in -machine is not available; use -machine pc", o.machine);
+    }
+  }
+  if (!accel.empty()) {
+    KeyValues values = KeyValues::parse(accel.back(), "accel");
+    o.accel = values.take("accel").value_or("interp");
+    if (o.accel != "interp") {
+      return error("accelerator '{}' in -accel is not available; use -accel interp", o.accel);
+    }
+  }
+  if (!boot.empty()) {
+    KeyValues values = KeyValues::parse(boot, "order");
+    if (auto v = values.take("order")) o.boot_order = *v;
+    if (auto v = values.take("once")) o.boot_order = *v;
+    if (auto v = values.take("menu")) {
+      auto on = parse_switch("-boot", "menu", *v);
+      if (!on) return on.error();
+      o.boot_menu = *on;
+    }
+    (void)values.take("strict");
+    if (auto ok = values.expect_empty("-boot", "order, once, menu, strict"); !ok) return ok.error();
+    if (o.boot_order.find_first_not_of("acdn") != std::string::npos) {
+      return error("boot order '{}' in -boot: use letters a (floppy), c (disk), d (CD-ROM), n (network)",
+                   o.boot_order);
+    }
+  }
+  for (unsigned i = 0; i < 4; ++i) {
+    if (!hd[i].empty()) o.drives.push_back(plain_drive(hd[i], "ide", i, false));
+  }
+  for (const std::string& file : cdroms) o.drives.push_back(plain_drive(file, "ide", 2, true));
+  for (unsigned i = 0; i < 2; ++i) {
+    if (!floppies[i].empty()) o.drives.push_back(plain_drive(floppies[i], "floppy", i, false));
+  }
+  for (const std::string& text : drives) {
+    auto drive = parse_drive(text);
+    if (!drive) return drive.error();
+    o.drives.push_back(drive.take());
+  }
+  for (const std::string& text : devices) {
+    KeyValues values = KeyValues::parse(text, "driver");
+    const std::string driver = values.take("driver").value_or("");
+    o.devices.push_back({driver, std::move(values)});
+  }
+  return command;
+}
+
+}  // namespace dragoman

@@ -1,0 +1,450 @@
+#include "frontends/cli/session.h"
+
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <fstream>
+
+#include "bios/file.h"
+#include "bios/image_kind.h"
+#include "devices/block/memory_image.h"
+#include "devices/block/raw_image.h"
+#include "devices/block/snapshot_image.h"
+#include "devices/character/backends.h"
+#include "frontends/cli/device_options.h"
+#include "frontends/cli/nearest.h"
+#include "roms/roms.h"
+
+namespace dragoman {
+namespace {
+
+constexpr u64 kMaxKernelBytes = 1 * kGiB;
+
+/// SIGINT and SIGTERM as input of the poll loop.
+class SignalSource final : public PollSource {
+ public:
+  explicit SignalSource(std::function<void()> action) : action_(std::move(action)) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigprocmask(SIG_BLOCK, &set, nullptr);
+    fd_ = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+  }
+  ~SignalSource() override {
+    if (fd_ >= 0) close(fd_);
+  }
+  int poll_fd() const override { return fd_; }
+  void on_readable() override {
+    signalfd_siginfo info;
+    if (read(fd_, &info, sizeof(info)) == sizeof(info)) action_();
+  }
+
+ private:
+  std::function<void()> action_;
+  int fd_ = -1;
+};
+
+Result<std::array<u8, 16>> parse_uuid(const std::string& text) {
+  std::array<u8, 16> uuid{};
+  unsigned digits = 0;
+  for (const char c : text) {
+    if (c == '-') continue;
+    const int value = c >= '0' && c <= '9'   ? c - '0'
+                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                             : -1;
+    if (value < 0 || digits == 32) {
+      digits = 33;
+      break;
+    }
+    uuid[digits / 2] = static_cast<u8>(uuid[digits / 2] << 4 | value);
+    ++digits;
+  }
+  if (digits != 32) {
+    return error("'{}' in -uuid is not a UUID; write it as xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", text);
+  }
+  return uuid;
+}
+
+}  // namespace
+
+Session::~Session() = default;
+
+Result<void> Session::open_log() {
+  if (!options_.log_categories.empty()) {
+    if (auto ok = log_.enable(options_.log_categories); !ok) return ok;
+  }
+  if (!options_.log_file.empty()) return log_.open(options_.log_file);
+  return {};
+}
+
+unsigned Session::free_ide_index(bool cdrom) const {
+  const auto used = [&](unsigned index) {
+    return std::any_of(config_.drives.begin(), config_.drives.end(), [&](const DriveConfig& d) {
+      return d.interface == DriveInterface::kIde && d.index == index;
+    });
+  };
+  unsigned index = cdrom ? 2 : 0;
+  while (index < 4 && used(index)) ++index;
+  if (index == 4 && cdrom) {
+    for (index = 0; index < 2 && used(index); ++index) {
+    }
+    if (index == 2) index = 4;
+  }
+  return index;
+}
+
+Result<DriveConfig> Session::open_drive(const DriveOption& drive) {
+  DriveConfig config;
+  config.interface = drive.interface == "virtio"   ? DriveInterface::kVirtio
+                     : drive.interface == "floppy" ? DriveInterface::kFloppy
+                                                   : DriveInterface::kIde;
+  config.cdrom = drive.cdrom;
+  config.serial = drive.serial;
+  config.boot_index = drive.boot_index;
+  if (config.cdrom && config.interface != DriveInterface::kIde) {
+    return error("a CD-ROM cannot be attached with if={}; use if=ide", drive.interface);
+  }
+  if (config.interface == DriveInterface::kIde) {
+    config.index = drive.index ? *drive.index : free_ide_index(drive.cdrom);
+    if (config.index >= 4) return error("there are four IDE drives (index 0 to 3); use if=virtio for more");
+  } else if (config.interface == DriveInterface::kFloppy) {
+    config.index = drive.index.value_or(0);
+    if (config.index >= 2) return error("there are two floppy drives (index 0 and 1)");
+  }
+  for (const DriveConfig& other : config_.drives) {
+    if (config.interface != DriveInterface::kVirtio && other.interface == config.interface &&
+        other.index == config.index) {
+      return error("two drives are attached as {} index {}; give another index=",
+                   drive.interface, config.index);
+    }
+  }
+  if (drive.file.empty()) {
+    if (config.cdrom || config.interface == DriveInterface::kFloppy) return config;
+    return error("a disk drive needs an image: give file= in -drive");
+  }
+  const bool snapshot = drive.snapshot || options_.snapshot;
+  const bool read_only = drive.read_only || drive.cdrom || snapshot;
+  auto image = RawImage::open(drive.file, read_only ? RawImage::Access::kReadOnly
+                                                    : RawImage::Access::kReadWrite);
+  if (!image) return image.error();
+  std::unique_ptr<BlockImage> opened = image.take();
+  if (snapshot && !drive.cdrom) {
+    auto overlay = SnapshotImage::create(std::move(opened));
+    if (!overlay) return overlay.error();
+    opened = overlay.take();
+  }
+  config.image = std::move(opened);
+  return config;
+}
+
+Result<void> Session::open_boot_file() {
+  if (!options_.file) return {};
+  const std::string& path = *options_.file;
+  std::ifstream in(path, std::ios::binary);
+  struct stat info{};
+  if (stat(path.c_str(), &info) != 0) {
+    return error("cannot open '{}': {}; give a disk image, ISO, floppy or kernel", path,
+                 std::strerror(errno));
+  }
+  if (S_ISDIR(info.st_mode)) return error("'{}' is a directory; give an image file", path);
+  Bytes head(std::min<u64>(static_cast<u64>(info.st_size), 16 * kMiB));
+  in.read(reinterpret_cast<char*>(head.data()), static_cast<std::streamsize>(head.size()));
+  if (!in) return error("cannot read '{}': {}", path, std::strerror(errno));
+  auto kind = detect_image(head, static_cast<u64>(info.st_size));
+  if (!kind) return error("'{}': {}", path, kind.error().message);
+  DriveOption drive;
+  drive.file = path;
+  switch (*kind) {
+    case ImageKind::kDisk:
+      break;
+    case ImageKind::kCdRom:
+      drive.cdrom = true;
+      break;
+    case ImageKind::kFloppy:
+      drive.interface = "floppy";
+      break;
+    case ImageKind::kLinux:
+    case ImageKind::kMultiboot:
+    case ImageKind::kElf:
+      options_.kernel = path;
+      return {};
+    case ImageKind::kFirmware:
+      options_.bios = path;
+      return {};
+  }
+  if (options_.boot_order.empty()) {
+    options_.boot_order = drive.cdrom ? "d" : drive.interface == "floppy" ? "a" : "c";
+  }
+  options_.drives.insert(options_.drives.begin(), drive);
+  return {};
+}
+
+Result<void> Session::open_drives() {
+  // Drives with a place of their own first, so that the others find free ones.
+  std::vector<const DriveOption*> ordered;
+  for (const DriveOption& d : options_.drives) {
+    if (d.index && d.interface != "none") ordered.push_back(&d);
+  }
+  for (const DriveOption& d : options_.drives) {
+    if (!d.index && d.interface != "none") ordered.push_back(&d);
+  }
+  for (const DriveOption* d : ordered) {
+    auto drive = open_drive(*d);
+    if (!drive) return drive.error();
+    config_.drives.push_back(drive.take());
+  }
+  return {};
+}
+
+Result<CharacterBackend*> Session::open_character_device(const std::string& spec, bool watch_expect) {
+  if (spec == "none") return static_cast<CharacterBackend*>(nullptr);
+  auto opened = open_character(spec);
+  if (!opened) return opened.error();
+  if (!opened->notice.empty()) fmt::print(stderr, "{}\n", opened->notice);
+  opened->backend->wait_for_peer();
+  characters_.push_back(std::move(opened->backend));
+  CharacterBackend* backend = characters_.back().get();
+  if (opened->multiplexed) {
+    CharacterMux::Callbacks callbacks;
+    callbacks.quit = [this] { machine_->stop({StopCause::kRequested, 0, ""}); };
+    callbacks.send_break = [this] {
+      for (unsigned i = 0; i < 4; ++i) {
+        if (Uart16550* uart = machine_->board().serial(i)) {
+          uart->receive_break();
+          break;
+        }
+      }
+    };
+    muxes_.push_back(std::make_unique<CharacterMux>(*backend, std::move(callbacks)));
+    backend = &muxes_.back()->channel(CharacterMux::kSerial);
+  }
+  if (watch_expect && !options_.expect.empty()) {
+    tees_.push_back(std::make_unique<ExpectTee>(*backend, options_.expect, [this] {
+      machine_->stop({StopCause::kPowerOff, 0, ""});
+    }));
+    backend = tees_.back().get();
+  }
+  return backend;
+}
+
+Result<void> Session::open_characters() {
+  std::vector<std::string> serial = options_.serial;
+  if (serial.empty()) serial.push_back(options_.nographic ? "mon:stdio" : "null");
+  if (serial.size() > 4) return error("there are four serial ports; {} -serial options were given", serial.size());
+  for (std::size_t i = 0; i < serial.size(); ++i) {
+    auto backend = open_character_device(serial[i], true);
+    if (!backend) return backend.error();
+    config_.serial[i] = *backend;
+  }
+  for (const std::string& spec : options_.parallel) {
+    auto backend = open_character_device(spec, false);
+    if (!backend) return backend.error();
+    config_.parallel = *backend;
+  }
+  for (const std::string& spec : options_.debugcon) {
+    auto backend = open_character_device(spec, true);
+    if (!backend) return backend.error();
+    config_.debug_console = *backend;
+  }
+  return {};
+}
+
+Result<void> Session::add_devices() {
+  for (DeviceOption& option : options_.devices) {
+    DeviceContext context{options_, config_,
+                          [this](const std::string& spec) { return open_character_device(spec, true); },
+                          [this](const DriveOption& drive) { return open_drive(drive); }};
+    if (auto ok = add_device_option(option, context); !ok) return ok;
+  }
+  return {};
+}
+
+Result<void> Session::open_firmware() {
+  config_.has_vga = options_.vga != "none";
+  if (options_.vga != "none" && options_.vga != "std") {
+    return error("graphics card '{}' in -vga is not available; use std or none", options_.vga);
+  }
+  if (!options_.kernel.empty() && options_.bios.empty()) return {};
+  auto firmware = load_firmware(options_.bios.empty() ? kDefaultFirmware : options_.bios);
+  if (!firmware) return firmware.error();
+  config_.firmware = firmware.take();
+  if (config_.has_vga) {
+    auto rom = load_option_rom(kDefaultVgaRom);
+    if (!rom) return rom.error();
+    config_.vga_rom = rom.take();
+  }
+  return {};
+}
+
+Result<void> Session::open_kernel() {
+  if (options_.kernel.empty()) {
+    if (!options_.initrd.empty()) return error("-initrd needs a -kernel to go with");
+    if (!options_.append.empty()) return error("-append needs a -kernel to go with");
+    return {};
+  }
+  auto kernel = read_whole_file(options_.kernel, "kernel", kMaxKernelBytes);
+  if (!kernel) return kernel.error();
+  KernelConfig config;
+  config.kernel = kernel.take();
+  config.name = options_.kernel;
+  config.command_line = options_.append;
+  if (!options_.initrd.empty()) {
+    if (is_linux_kernel(config.kernel)) {
+      auto initrd = read_whole_file(options_.initrd, "initial RAM disk", kMaxKernelBytes);
+      if (!initrd) return initrd.error();
+      config.modules.push_back({initrd.take(), ""});
+    } else {
+      for (const ModuleName& module : parse_module_list(options_.initrd)) {
+        auto bytes = read_whole_file(module.path, "boot module", kMaxKernelBytes);
+        if (!bytes) return bytes.error();
+        config.modules.push_back({bytes.take(), module.command_line});
+      }
+    }
+  }
+  config_.kernel = std::move(config);
+  config_.firmware.reset();
+  return {};
+}
+
+Result<void> Session::parse_time() {
+  config_.rtc_unix_seconds = static_cast<u64>(std::time(nullptr));
+  if (!options_.icount.empty()) {
+    KeyValues values = KeyValues::parse(options_.icount, "shift");
+    const std::string shift = values.take("shift").value_or("3");
+    for (const char* accepted : {"align", "sleep"}) (void)values.take(accepted);
+    if (auto ok = values.expect_empty("-icount", "shift"); !ok) return ok;
+    if (shift == "auto") {
+      config_.icount_shift = 3;
+    } else if (shift.size() == 1 && shift[0] >= '0' && shift[0] <= '9') {
+      config_.icount_shift = static_cast<unsigned>(shift[0] - '0');
+    } else if (shift == "10") {
+      config_.icount_shift = 10;
+    } else {
+      return error("'shift={}' in -icount: use 0 to 10 (2^N ns for each instruction)", shift);
+    }
+    config_.rtc_unix_seconds = 946684800;  // 2000-01-01: repeatable unless -rtc says otherwise
+  }
+  if (!options_.rtc.empty()) {
+    KeyValues values = KeyValues::parse(options_.rtc, "base");
+    const std::string base = values.take("base").value_or("utc");
+    (void)values.take("clock");
+    (void)values.take("driftfix");
+    if (auto ok = values.expect_empty("-rtc", "base, clock"); !ok) return ok;
+    if (base == "localtime") {
+      const std::time_t now = std::time(nullptr);
+      std::tm local{};
+      localtime_r(&now, &local);
+      config_.rtc_unix_seconds = static_cast<u64>(timegm(&local));
+    } else if (base != "utc") {
+      std::tm date{};
+      const char* end = strptime(base.c_str(), "%Y-%m-%dT%H:%M:%S", &date);
+      if (end == nullptr) end = strptime(base.c_str(), "%Y-%m-%d", &date);
+      if (end == nullptr || *end != '\0') {
+        return error("'base={}' in -rtc: use utc, localtime or a date such as 2026-01-31T12:00:00", base);
+      }
+      config_.rtc_unix_seconds = static_cast<u64>(timegm(&date));
+    }
+  }
+  return {};
+}
+
+void Session::set_boot_order() {
+  // Letters as QEMU knows them; drives with a bootindex of their own keep it.
+  const std::string order = options_.boot_order.empty() ? "cad" : options_.boot_order;
+  unsigned next = 100;
+  for (const char letter : order) {
+    for (DriveConfig& drive : config_.drives) {
+      if (drive.boot_index) continue;
+      const bool matches = letter == 'a'   ? drive.interface == DriveInterface::kFloppy
+                           : letter == 'd' ? drive.cdrom
+                           : letter == 'c' ? !drive.cdrom && drive.interface != DriveInterface::kFloppy
+                                           : false;
+      if (matches) drive.boot_index = next++;
+    }
+  }
+}
+
+Result<void> Session::prepare() {
+  if (auto ok = open_log(); !ok) return ok;
+  auto cpu = parse_cpu_model(options_.cpu);
+  if (!cpu) return cpu.error();
+  config_.cpu = cpu.take();
+  config_.name = options_.name;
+  config_.ram_bytes = options_.ram_bytes;
+  config_.reboot = !options_.no_reboot;
+  config_.shutdown = !options_.no_shutdown;
+  config_.boot_menu = options_.boot_menu;
+  if (!options_.uuid.empty()) {
+    auto uuid = parse_uuid(options_.uuid);
+    if (!uuid) return uuid.error();
+    config_.uuid = *uuid;
+  }
+  if (!options_.monitor.empty() && options_.monitor != "none" && options_.monitor != "/dev/null") {
+    return error("'-monitor {}': this version has no monitor; use -monitor none", options_.monitor);
+  }
+  for (const auto& step : {&Session::parse_time, &Session::open_boot_file, &Session::open_firmware,
+                           &Session::open_kernel, &Session::open_drives, &Session::open_characters,
+                           &Session::add_devices}) {
+    if (auto ok = (this->*step)(); !ok) return ok;
+  }
+  if (config_.drives.empty() && !config_.kernel && options_.bios.empty()) {
+    const auto image = welcome_image();
+    DriveConfig drive;
+    drive.image = std::make_shared<MemoryImage>(std::vector<u8>(image.begin(), image.end()), false,
+                                                "Dragoman's built-in image");
+    config_.drives.push_back(std::move(drive));
+  }
+  set_boot_order();
+  auto machine = Machine::create(config_, log_);
+  if (!machine) return machine.error();
+  machine_ = machine.take();
+  for (const auto& character : characters_) {
+    machine_->add_poll_source(*character);
+    machine_->add_housekeeping([c = character.get()] { c->flush(); });
+  }
+  poll_sources_.push_back(std::make_unique<SignalSource>(
+      [this] { machine_->stop({StopCause::kRequested, 0, "signal"}); }));
+  machine_->add_poll_source(*poll_sources_.back());
+  return {};
+}
+
+int Session::run() {
+  if (options_.timeout_seconds) {
+    machine_->set_host_deadline(host_time_ns() +
+                                static_cast<u64>(*options_.timeout_seconds * 1e9));
+  }
+  const StopReason reason = machine_->run();
+  for (const auto& character : characters_) character->flush();
+  if (options_.print_state) {
+    fmt::print(stderr, "instructions {} hash {:016x}\n", machine_->instructions(),
+               machine_->state_hash());
+  }
+  switch (reason.cause) {
+    case StopCause::kPowerOff:
+    case StopCause::kRequested:
+      return kExitOk;
+    case StopCause::kDebugExit:
+      return reason.status;
+    case StopCause::kTripleFault:
+      return kExitTripleFault;
+    case StopCause::kReset:
+      return kExitOk;
+    case StopCause::kTimeout:
+      fmt::print(stderr, "dragoman: stopped after the --timeout of {} s\n", *options_.timeout_seconds);
+      return kExitTimeout;
+    case StopCause::kHostError:
+      fmt::print(stderr, "dragoman: {}\n", reason.message);
+      return kExitHostError;
+  }
+  return kExitHostError;
+}
+
+}  // namespace dragoman

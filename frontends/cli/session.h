@@ -1,0 +1,63 @@
+// From the command line to a running machine: opens images and consoles, builds the machine,
+// runs it, turns the reason to stop into an exit code.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "devices/character/expect.h"
+#include "devices/character/mux.h"
+#include "devices/character/open_character.h"
+#include "frontends/cli/options.h"
+#include "machine/machine.h"
+
+namespace dragoman {
+
+/// Exit codes of the program beside those of isa-debug-exit, which are odd.
+enum ExitCode : int {
+  kExitOk = 0,
+  kExitHostError = 1,
+  kExitUsage = 2,
+  kExitTripleFault = 4,
+  kExitReset = 6,
+  kExitTimeout = 124,
+};
+
+class Session {
+ public:
+  explicit Session(Options options) : options_(std::move(options)) {}
+  ~Session();
+
+  /// Opens everything and builds the machine; an Error is bad usage or a host problem.
+  Result<void> prepare();
+  /// Runs to the end and returns the exit code.
+  int run();
+
+ private:
+  Result<void> open_log();
+  Result<void> open_boot_file();
+  Result<void> open_drives();
+  Result<void> open_characters();
+  Result<void> open_firmware();
+  Result<void> add_devices();
+  Result<void> open_kernel();
+  Result<void> parse_time();
+  void set_boot_order();
+  Result<CharacterBackend*> open_character_device(const std::string& spec, bool watch_expect);
+  unsigned free_ide_index(bool cdrom) const;
+  Result<DriveConfig> open_drive(const DriveOption& drive);
+
+  Options options_;
+  Log log_;
+  MachineConfig config_;
+  std::vector<std::unique_ptr<HostCharacter>> characters_;
+  std::vector<std::unique_ptr<CharacterMux>> muxes_;
+  std::vector<std::unique_ptr<ExpectTee>> tees_;
+  std::vector<std::unique_ptr<PollSource>> poll_sources_;
+  std::vector<CharacterBackend*> mux_owner_serial_;
+  std::unique_ptr<Machine> machine_;
+};
+
+}  // namespace dragoman
