@@ -12,7 +12,8 @@ void Scheduler::arm(Timer& timer, u64 deadline) {
   if (timer.armed_) cancel(timer);
   timer.armed_ = true;
   timer.deadline_ = deadline;
-  heap_.push_back({deadline, next_order_++, &timer});
+  timer.order_ = next_order_++;
+  heap_.push_back({deadline, timer.order_, &timer});
   std::push_heap(heap_.begin(), heap_.end(), later);
 }
 
@@ -24,12 +25,17 @@ void Scheduler::cancel(Timer& timer) {
 
 void Scheduler::run_due() {
   const u64 now = clock_.now_ns();
-  const u64 last_order = next_order_;  // what is armed from here on waits for the next call
-  while (!heap_.empty() && heap_.front().deadline <= now && heap_.front().order < last_order) {
-    std::pop_heap(heap_.begin(), heap_.end(), later);
-    Timer& timer = *heap_.back().timer;
-    heap_.pop_back();
-    timer.armed_ = false;
+  if (heap_.empty() || heap_.front().deadline > now) return;
+  std::vector<Entry> due;
+  for (const Entry& entry : heap_) {
+    if (entry.deadline <= now) due.push_back(entry);
+  }
+  std::sort(due.begin(), due.end(), [](const Entry& a, const Entry& b) { return later(b, a); });
+  for (const Entry& entry : due) {
+    Timer& timer = *entry.timer;
+    // An action before may have cancelled or re-armed this timer; then it is not this call's.
+    if (!timer.armed_ || timer.order_ != entry.order) continue;
+    cancel(timer);
     timer.action_();
   }
 }

@@ -30,8 +30,8 @@ class Scheduler {
   u64 now() { return clock_.now_ns(); }
   /// Deadline of the earliest armed timer, or kNever.
   u64 next_deadline() const { return heap_.empty() ? kNever : heap_.front().deadline; }
-  /// Runs every timer due at the current virtual time, including those armed while running.
-  /// Bounded: a timer that re-arms itself for the past runs once per call.
+  /// Runs every timer due at the current virtual time, once. What is armed meanwhile waits for the
+  /// next call, so that a timer that re-arms itself for the past starves nobody.
   void run_due();
 
  private:
@@ -75,6 +75,7 @@ class Timer {
   std::string name_;
   std::function<void()> action_;
   u64 deadline_ = Scheduler::kNever;
+  u64 order_ = 0;
   bool armed_ = false;
 };
 

@@ -1,11 +1,7 @@
 #include "cpu/cpu.h"
 
-#include <fmt/format.h>
-
 #include <utility>
 
-#include "cpu/decode/decoder.h"
-#include "cpu/disassemble/disassembler.h"
 #include "cpu/execute/block_cache.h"
 #include "cpu/execute/host/host_fpu.h"
 
@@ -32,6 +28,7 @@ void Cpu::reset() {
   const u64 instructions = state.instructions;  // a count of work done, not a register
   const u8 a20_masked = state.a20_masked;       // the gate belongs to the board
   state = CpuState{};
+  host_fpu_->ferr = false;
   state.instructions = instructions;
   state.a20_masked = a20_masked;
   attention_.fetch_and(kAttentionInterrupt | kAttentionStop, std::memory_order_relaxed);
@@ -157,60 +154,6 @@ void Cpu::set_tsc(u64 value) {
 u64 Cpu::retired() const {
   const u64 in_block = block_first_ != nullptr ? static_cast<u64>(current_ - block_first_) : 0;
   return state.instructions + in_block;
-}
-
-// --- Reports -----------------------------------------------------------------------------------------
-
-std::string Cpu::describe() const {
-  static constexpr std::array<const char*, 16> kNames = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp",
-                                                         "rsi", "rdi", "r8",  "r9",  "r10", "r11",
-                                                         "r12", "r13", "r14", "r15"};
-  static constexpr std::array<const char*, 8> kSegmentNames = {"es", "cs", "ss",  "ds",
-                                                               "fs", "gs", "ldtr", "tr"};
-  std::string text;
-  for (unsigned i = 0; i < 16; ++i) {
-    text += fmt::format("{:>3}={:016x}{}", kNames[i], state.regs[i], i % 4 == 3 ? "\n" : " ");
-  }
-  text += fmt::format("rip={:016x} rflags={:08x} cpl={} {}-bit{}{}{}\n", state.rip(), rflags(), cpl(),
-                      mode_.code_bits, v86() ? " v86" : "", long_mode() ? " long" : "",
-                      state.in_smm ? " smm" : "");
-  for (unsigned i = 0; i < kSegmentCount; ++i) {
-    const Segment& s = state.segments[i];
-    text += fmt::format("{:>4}={:04x} base={:016x} limit={:08x} attributes={:04x}\n",
-                        kSegmentNames[i], s.selector, s.base, s.limit, s.attributes);
-  }
-  text += fmt::format("gdtr={:016x}/{:04x} idtr={:016x}/{:04x}\n", state.gdtr.base,
-                      state.gdtr.limit, state.idtr.base, state.idtr.limit);
-  text += fmt::format("cr0={:08x} cr2={:016x} cr3={:016x} cr4={:08x} efer={:x} xcr0={:x}\n", state.cr0,
-                      state.cr2, state.cr3, state.cr4, state.efer, state.xcr0);
-  text += fmt::format("dr0={:x} dr1={:x} dr2={:x} dr3={:x} dr6={:x} dr7={:x}\n", state.dr[0],
-                      state.dr[1], state.dr[2], state.dr[3], state.dr[6], state.dr[7]);
-
-  // The walk of RIP and the bytes there.
-  auto& self = const_cast<Cpu&>(*this);  // peek has no side effects on the guest
-  const u64 linear = code64() ? state.rip() : static_cast<u32>(state.segments[kCs].base + state.rip());
-  const u64 physical = self.peek_translate(linear);
-  if (physical == ~u64{0}) {
-    text += fmt::format("cs:rip is linear {:#x}, not mapped by the page tables\n", linear);
-  } else {
-    text += fmt::format("cs:rip is linear {:#x}, physical {:#x}\n", linear, physical);
-    std::array<u8, 16> bytes{};
-    unsigned got = 0;
-    while (got < bytes.size() && self.peek(linear + got, &bytes[got], 1)) ++got;
-    text += "bytes there:";
-    for (unsigned i = 0; i < got; ++i) text += fmt::format(" {:02x}", bytes[i]);
-    text += '\n';
-    Instruction insn;
-    if (decode({bytes.data(), got}, mode_, insn) == DecodeResult::kOk) {
-      text += fmt::format("instruction: {}\n", disassemble(insn, state.rip(), mode_));
-    }
-  }
-  text += fmt::format("{} instructions executed; the last ones:\n", retired());
-  for (u64 i = 0; i < recent_.size(); ++i) {
-    const RecentBlock& r = recent_[(recent_next_ + i) % recent_.size()];
-    if (r.key != ~u32{0}) text += fmt::format("  block at {:04x}:{:x}\n", r.selector, r.rip);
-  }
-  return text;
 }
 
 }  // namespace dragoman

@@ -356,9 +356,12 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
 
   /// Report of a triple fault or of `info registers`: registers, segments, page walk of RIP and the
   /// last instructions.
-  std::string describe() const;
+  std::string describe();
   /// Chain of faults that led to shutdown, for the triple-fault report.
   std::string fault_history() const;
+
+  /// Says once, with address and bytes, that an instruction could not be decoded.
+  void report_invalid_instruction();
 
   // --- CodeWriteListener, WriteCacheListener ---------------------------------------------------
   void code_written(u64 offset, u64 length) override;
@@ -445,9 +448,12 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   /// Where execution went last, for reports.
   struct RecentBlock {
     u64 rip = 0;
+    u64 linear = 0;
     u32 key = ~u32{0};
     u16 selector = 0;
   };
+  std::string describe_page_walk(u64 linear);
+  std::string describe_block(const RecentBlock& block);
   std::array<RecentBlock, 16> recent_{};
   std::size_t recent_next_ = 0;
 

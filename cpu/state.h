@@ -121,7 +121,7 @@ struct FpuState {
   u16 fds = 0;
   u16 opcode = 0;
   u8 tag = 0;                                  ///< abridged: bit i set = physical register i in use
-  u8 xstate_in_use = 0;                        ///< XINUSE bits (x87, SSE, AVX) for XSAVEOPT/XSAVEC
+  u8 reserved = 0;                             // padding
   static constexpr auto fields() {
     return std::tuple{Field{"st", &FpuState::st}, Field{"ymm", &FpuState::ymm},
                       Field{"fip", &FpuState::fip}, Field{"fdp", &FpuState::fdp},
@@ -129,7 +129,7 @@ struct FpuState {
                       Field{"status", &FpuState::status}, Field{"fcs", &FpuState::fcs},
                       Field{"fds", &FpuState::fds}, Field{"opcode", &FpuState::opcode},
                       Field{"tag", &FpuState::tag},
-                      Field{"xstate_in_use", &FpuState::xstate_in_use}};
+                      Field{"reserved", &FpuState::reserved}};
   }
 };
 

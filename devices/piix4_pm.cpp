@@ -133,7 +133,7 @@ void Piix4Pm::wake() {
   update();
 }
 
-u8 Piix4Pm::read_power(unsigned offset) {
+u8 Piix4Pm::read_power(unsigned offset, u64 now_ticks) {
   switch (offset & ~3u) {
     case kStatus:
       return offset < kEnable ? byte_of(state_.status, offset)
@@ -141,7 +141,7 @@ u8 Piix4Pm::read_power(unsigned offset) {
     case kControl:
       return offset < kControl + 2 ? byte_of(state_.control, offset - kControl) : 0;
     case kTimer:
-      return byte_of(ticks() & 0xffffff, offset - kTimer);
+      return byte_of(now_ticks & 0xffffff, offset - kTimer);
     case kGpSts:
       return offset < kGpEn ? 0 : byte_of(state_.general_enable, offset - kGpEn);
     case kPCntrl:
@@ -254,13 +254,14 @@ void Piix4Pm::write_apm_control(u8 value) {
 
 u32 Piix4Pm::port_read(unsigned bank, u16 offset, unsigned size) {
   if (bank == kPower) update();  // an overflow due now is visible now
+  const u64 now_ticks = ticks();  // the bytes of one access show one moment
   u32 value = 0;
   for (unsigned i = 0; i < size; ++i) {
     const unsigned at = offset + i;
     u8 byte = 0;
     switch (bank) {
       case kPower:
-        byte = read_power(at);
+        byte = read_power(at, now_ticks);
         break;
       case kSmbus:
         byte = state_.smbus[at & 15];

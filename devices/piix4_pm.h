@@ -91,7 +91,7 @@ class Piix4Pm : public StatefulPciFunction<Piix4PmState>, private PortHandler {
   enum Bank : unsigned { kPower, kSmbus, kApm, kGpe };
   u32 port_read(unsigned bank, u16 offset, unsigned size) override;
   void port_write(unsigned bank, u16 offset, unsigned size, u32 value) override;
-  u8 read_power(unsigned offset);
+  u8 read_power(unsigned offset, u64 now_ticks);
   void write_power(unsigned offset, u8 value);
   void write_smbus(unsigned offset, u8 value);
   void write_apm_control(u8 value);

@@ -114,6 +114,13 @@ u64 Uart16550::bit_time_ns() const {
   return divisor * 16 * kNanosecondsPerSecond / kClockHz;
 }
 
+u8 Uart16550::word_mask() const {
+  // The reset value means words of five bits, but who never programmed the line relies on firmware
+  // to have done so (SeaBIOS does not), and the back end is a byte stream.
+  if (state_.line_control == 0) return 0xff;
+  return static_cast<u8>(0xff >> (3 - (state_.line_control & 3)));
+}
+
 u64 Uart16550::character_time_ns() const {
   const unsigned word = 5 + (state_.line_control & 3);
   const unsigned parity = (state_.line_control & kLcrParity) ? 1 : 0;
@@ -252,7 +259,7 @@ u8 Uart16550::read_modem_status() {
 }
 
 void Uart16550::write_transmit(u8 value) {
-  const u8 character = value & static_cast<u8>(0xff >> (3 - (state_.line_control & 3)));
+  const u8 character = value & word_mask();
   if (loopback()) {
     push(character, 0);
   } else if (backend_ != nullptr) {
@@ -313,7 +320,7 @@ unsigned Uart16550::can_receive() {
 }
 
 void Uart16550::receive(std::span<const u8> bytes) {
-  const u8 mask = static_cast<u8>(0xff >> (3 - (state_.line_control & 3)));
+  const u8 mask = word_mask();
   for (const u8 byte : bytes) push(byte & mask, 0);
 }
 

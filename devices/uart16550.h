@@ -87,6 +87,7 @@ class Uart16550 : public StatefulDevice<Uart16550State>,
   bool loopback() const;
   unsigned trigger_level() const;
   u64 bit_time_ns() const;
+  u8 word_mask() const;  ///< bits of a character that the line carries
   u64 character_time_ns() const;
 
   u8 read_receive_buffer();

@@ -48,7 +48,7 @@ class InstructionClock final : public MachineClock {
   u64 instructions_until(u64 deadline_ns, u64 limit) override {
     const u64 now = now_ns();
     if (deadline_ns <= now) return 1;
-    const u64 needed = (deadline_ns - now + (u64{1} << shift_) - 1) >> shift_;
+    const u64 needed = ((deadline_ns - now - 1) >> shift_) + 1;
     return needed < limit ? needed : limit;
   }
 

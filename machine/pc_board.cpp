@@ -347,9 +347,16 @@ void PcBoard::set_cmos() {
   rtc_->set_cmos(0x5c, static_cast<u8>(high_units >> 8));
   rtc_->set_cmos(0x5d, static_cast<u8>(high_units >> 16));
   rtc_->set_cmos(0x5f, 0);                                // processors minus one
-  rtc_->set_cmos(0x10, static_cast<u8>(floppy_->drive_type(0) << 4 | floppy_->drive_type(1)));
+  // Only drives that somebody attached, with or without a medium.
+  std::array<u8, 2> floppy_types{};
+  for (const DriveConfig& drive : config_.drives) {
+    if (drive.interface == DriveInterface::kFloppy && drive.index < floppy_types.size()) {
+      floppy_types[drive.index] = floppy_->drive_type(drive.index);
+    }
+  }
+  rtc_->set_cmos(0x10, static_cast<u8>(floppy_types[0] << 4 | floppy_types[1]));
   // Equipment: FPU, PS/2 mouse, floppies, initial video mode left to the VGA BIOS.
-  const unsigned floppies = (floppy_->drive_type(0) != 0) + (floppy_->drive_type(1) != 0);
+  const unsigned floppies = (floppy_types[0] != 0) + (floppy_types[1] != 0);
   rtc_->set_cmos(0x14, static_cast<u8>(0x06 | (floppies > 0 ? 1 | (floppies - 1) << 6 : 0)));
 }
 
@@ -375,6 +382,9 @@ Result<void> PcBoard::reset() {
 
 Result<void> PcBoard::start_kernel() {
   setup_without_firmware(*pci_, ports_, describe());
+  if (cpu_->has(Feature::kMtrr)) {
+    set_memory_types(cpu_->state.msr, describe(), cpu_->model().physical_bits);
+  }
   apic_->open_virtual_wire();
   auto tables = place_tables(*memory_, describe());
   if (!tables) return tables.error();

@@ -81,6 +81,9 @@ void setup_without_firmware(PciBus& bus, PortMap& ports, const BoardDescription&
       pm->config_write(0xd2, 1, 9);  // SMBus host enabled, IRQ 9
     }
   }
+  // Keyboard controller: IRQ 1 on, scan codes translated to set 1, mouse off, self-test passed.
+  ports.write(Port(0x64), 1, 0x60);
+  ports.write(Port(0x60), 1, 0x65);
   // Channel 4 of the DMA pair is the cascade of the first controller.
   ports.write(Port(0xd6), 1, 0xc0);
   ports.write(Port(0xd4), 1, 0x00);
@@ -89,6 +92,20 @@ void setup_without_firmware(PciBus& bus, PortMap& ports, const BoardDescription&
   for (const u8 irq : board.pirq_irq) level = static_cast<u16>(level | 1u << irq);
   ports.write(Port(0x4d0), 1, level & 0xff);
   ports.write(Port(0x4d1), 1, level >> 8);
+}
+
+void set_memory_types(MsrState& msr, const BoardDescription& board, unsigned physical_bits) {
+  constexpr u64 kUncached = 0x00, kWriteProtected = 0x05, kWriteBack = 0x06;
+  constexpr u64 kEightTimes = 0x0101010101010101;
+  msr.mtrr_fixed.fill(kWriteProtected * kEightTimes);  // C0000h..FFFFFh
+  msr.mtrr_fixed[0] = kWriteBack * kEightTimes;        // 00000h..7FFFFh
+  msr.mtrr_fixed[1] = kWriteBack * kEightTimes;        // 80000h..9FFFFh
+  msr.mtrr_fixed[2] = kUncached * kEightTimes;         // A0000h..BFFFFh
+  const u64 size = (u64{1} << 32) - board.pci_window_first;
+  msr.mtrr_variable.fill(0);
+  msr.mtrr_variable[0] = board.pci_window_first | kUncached;
+  msr.mtrr_variable[1] = (bit(physical_bits) - size) | bit(11);
+  msr.mtrr_def_type = bit(11) | bit(10) | kWriteBack;
 }
 
 }  // namespace dragoman

@@ -1,7 +1,7 @@
 ; Micro benchmarks that run by themselves: table on COM1 and the screen, then off.
 ; Leaves through isa-debug-exit at port 501h (value 10h) where there is one, else by power-off.
 
-kImageSectors equ 128
+kImageSectors equ 1008          ; a whole cylinder: SeaBIOS rejects smaller AHCI disks
 
 %include "lib/macros.inc"
 %include "lib/boot.inc"

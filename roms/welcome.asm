@@ -1,7 +1,7 @@
 ; The welcome disk: what this PC is made of, on the screen and on COM1, with a menu. Runs on any PC
 ; with a 386 or better that boots from disk.
 
-kImageSectors equ 128
+kImageSectors equ 1008          ; a whole cylinder: SeaBIOS rejects smaller AHCI disks
 
 %include "lib/macros.inc"
 %include "lib/boot.inc"

@@ -14,7 +14,10 @@ namespace dragoman {
 namespace {
 
 /// Runs when decoding failed in a way that is a fault of the instruction itself.
-bool invalid_instruction(Cpu& cpu, const Instruction&) { return cpu.raise(kVectorUd); }
+bool invalid_instruction(Cpu& cpu, const Instruction&) {
+  cpu.report_invalid_instruction();
+  return cpu.raise(kVectorUd);
+}
 bool too_long_instruction(Cpu& cpu, const Instruction&) { return cpu.raise(kVectorGp, 0); }
 
 bool ends_block(const Row& row) {
@@ -157,7 +160,7 @@ const Block* Cpu::find_block() {
     }
   }
   RecentBlock& recent = recent_[recent_next_];
-  recent = {rip, mode_key_, state.segments[kCs].selector};
+  recent = {rip, linear, mode_key_, state.segments[kCs].selector};
   recent_next_ = (recent_next_ + 1) % recent_.size();
 
   JumpEntry& jump = jump_cache_[(linear ^ (linear >> 14)) & (kJumpEntries - 1)];
@@ -357,6 +360,19 @@ bool Cpu::is_software_interrupt(const Instruction& insn) {
     default:
       return false;
   }
+}
+
+void Cpu::report_invalid_instruction() {
+  const u64 rip = instruction_rip_;
+  const u64 linear = code64() ? rip : static_cast<u32>(state.segments[kCs].base + rip);
+  std::array<u8, 8> bytes{};
+  unsigned got = 0;
+  while (got < bytes.size() && peek(linear + got, &bytes[got], 1)) ++got;
+  std::string text;
+  for (unsigned i = 0; i < got; ++i) text += fmt::format(" {:02x}", bytes[i]);
+  log().once("invalid instruction" + text.substr(0, 9),
+             "instruction bytes{} at {:04x}:{:x} are invalid or not implemented: #UD", text,
+             state.segments[kCs].selector, rip);
 }
 
 void Cpu::log_instruction(const Instruction& insn, u64 rip, DecodeResult result) {

@@ -45,7 +45,9 @@ const Features kPentium3Features = {F::kPae, F::kSep, F::kMtrr, F::kPge,  F::kMc
 const Features kBaseline64Features = {F::kClflush, F::kSse2, F::kSse3,    F::kCx16,      F::kLm,
                                       F::kSyscall, F::kNx,   F::kLahfLm,  F::kHypervisor,
                                       F::kX2apic,  F::kInvariantTsc, F::kTscDeadline,
-                                      F::kTscAdjust, F::kArat, F::kPrefetchw};
+                                      F::kTscAdjust, F::kArat, F::kPrefetchw,
+                                      // What keeps the guest from paying for mitigations.
+                                      F::kSpecCtrl, F::kArchCapabilities};
 const Features kV2Features = {F::kSsse3, F::kSse41, F::kSse42, F::kPopcnt};
 const Features kV3Features = {F::kAvx,  F::kAvx2,  F::kBmi1,  F::kBmi2, F::kF16c,
                               F::kFma,  F::kLzcnt, F::kMovbe, F::kXsave};

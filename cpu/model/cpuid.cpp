@@ -105,7 +105,11 @@ CpuidResult cpuid(const Cpu& cpu, u32 leaf, u32 subleaf) {
       return r;
     }
     case 2:
-      return {0x00feff01, 0xf0, 0, 0};  // "see leaf 4", 64-byte prefetch
+      // TLB entries (76h, 03h, 63h, B5h, C3h), 64-byte prefetch (F0h); caches are in leaf 4 (FFh).
+      if (model.max_basic_leaf >= 4) return {0x76036301, 0x00f0b5ff, 0, 0x00c30000};
+      // Descriptor FFh would send software to a leaf 4 that does not exist. As on a Pentium III:
+      // TLB entries 01h to 04h, 16 KiB L1 code (08h) and data (0Ch), 256 KiB L2 (82h).
+      return {0x03020101, 0, 0, 0x0c040882};
     case 4:
       return cache_leaf(subleaf);
     case 5:

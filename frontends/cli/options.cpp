@@ -240,7 +240,9 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
 
   std::vector<std::string> arguments = normalized(argc, argv);
   std::vector<std::string> known;
-  for (const CLI::Option* option : app.get_options()) {
+  for (CLI::Option* option : app.get_options()) {
+    // An option that may be repeated takes one value each time; what follows is the image file.
+    if (!option->get_positional() && option->get_expected_max() > 1) option->allow_extra_args(false);
     for (const std::string& name : option->get_lnames()) known.push_back(name);
   }
   for (const std::string& word : arguments) {

@@ -134,6 +134,9 @@ TEST(ReadmeRule, WantsEveryFolderDescribedOnOnePage) {
   EXPECT_EQ(check_readmes({code}).size(), 2u);
   EXPECT_EQ(check_readmes({code, {"cpu/README.md", "nothing\n"}}).size(), 1u);
   EXPECT_EQ(joined(check_readmes({code, {"cpu/README.md", "`decode/` finds rows\n"}})), "");
+  const SourceFile deep{"cpu/execute/host/x87.h", "\n"};
+  const SourceFile room{"cpu/README.md", "`execute/` runs, `execute/host/x87.h` on the host\n"};
+  EXPECT_EQ(joined(check_readmes({deep, room})), "");
   EXPECT_EQ(joined(check_readmes(
                 {code, {"cpu/README.md", "\n"}, {"cpu/decode/README.md", "finds rows\n"}})),
             "");

@@ -283,17 +283,20 @@ Violations check_readmes(const std::vector<SourceFile>& files) {
   }
   for (const std::string& folder : folders) {
     if (readmes.contains(folder)) continue;
-    const std::filesystem::path path(folder);
-    const auto parent = readmes.find(path.parent_path().string());
-    const bool is_room = !path.has_parent_path();
-    if (!is_room && parent != readmes.end() &&
-        parent->second.find(fmt::format("`{}/`", path.filename().string())) != std::string::npos) {
-      continue;
+    const bool is_room = folder.find('/') == std::string::npos;
+    bool described = false;
+    for (std::size_t slash = folder.rfind('/'); slash != std::string::npos && !described;
+         slash = slash == 0 ? std::string::npos : folder.rfind('/', slash - 1)) {
+      const auto above = readmes.find(folder.substr(0, slash));
+      described =
+          above != readmes.end() &&
+          above->second.find(fmt::format("`{}/", folder.substr(slash + 1))) != std::string::npos;
     }
-    violations.push_back(
-        is_room ? fmt::format("{}/ has no README.md", folder)
-                : fmt::format("{}/ has no README.md and is not described as `{}/` in its parent's",
-                              folder, path.filename().string()));
+    if (described) continue;
+    violations.push_back(is_room ? fmt::format("{}/ has no README.md", folder)
+                                 : fmt::format("{}/ has no README.md and no README.md above "
+                                               "describes it by its path in backquotes",
+                                               folder));
   }
   for (const auto& [folder, text] : readmes) {
     const std::size_t lines = lines_of(text).size();

@@ -32,7 +32,8 @@ Violations check_length(const SourceFile& file);
 Violations check_words(const SourceFile& file);
 
 /// Every room has a README.md under the allowed length, and every folder below a room has one or
-/// is described in its parent's as `name/`. `files` are all files of the repository.
+/// is described in one above it, by its path from there in backquotes. `files` are all files of
+/// the repository.
 Violations check_readmes(const std::vector<SourceFile>& files);
 
 /// All first-party text files below `root`.

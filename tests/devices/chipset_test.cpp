@@ -64,6 +64,18 @@ TEST_F(ChipsetTest, Identities) {
   EXPECT_EQ(config_read(1, 3, 0, 4), 0x71138086u);
 }
 
+TEST_F(ChipsetTest, PowerManagementTimerIsReadInOnePiece) {
+  enable_pm();
+  clock.step = 5'000;  // eighteen ticks: the low byte wraps between looks at the clock
+  u32 last = in(0xb008, 4);
+  for (unsigned i = 0; i < 300; ++i) {
+    const u32 now = in(0xb008, 4);
+    ASSERT_GT(now, last);
+    ASSERT_LT(now - last, 200u);
+    last = now;
+  }
+}
+
 TEST_F(ChipsetTest, PamCombinationsOfEverySegment) {
   // A ROM behind all of C0000h..FFFFFh, with another byte than RAM.
   u8* rom = pool->allocate(0x40000);

@@ -21,8 +21,9 @@ namespace dragoman {
 
 class PciTestClock : public VirtualClock {
  public:
-  u64 now_ns() override { return now; }
+  u64 now_ns() override { return now += step; }
   u64 now = 0;
+  u64 step = 0;  ///< time that passes with every look at the clock
 };
 
 struct PciTestBench {

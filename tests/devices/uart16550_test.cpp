@@ -90,6 +90,11 @@ TEST_F(Uart, SendsOnlyTheBitsOfTheWord) {
   EXPECT_EQ(host.output(), "A");
 }
 
+TEST_F(Uart, CarriesWholeBytesUntilTheLineIsProgrammed) {
+  out(0, 'a');
+  EXPECT_EQ(host.output(), "a");
+}
+
 TEST_F(Uart, TransmitInterruptComesLaterThanTheWrite) {
   program(0x02);
   EXPECT_TRUE(pin.level);  // the transmitter is empty already

@@ -1,0 +1,260 @@
+// The machine's screen, keyboard and mouse in a window (SDL 2).
+#include "frontends/sdl/sdl_display.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "frontends/sdl/sdl_keys.h"
+
+namespace dragoman {
+namespace {
+
+constexpr unsigned kSmallWidth = 400;   // screens up to this width start doubled
+constexpr unsigned kMostPixels = 8192;  // a texture side the software renderer surely takes
+
+int initial_scale(Size size) { return size.width <= kSmallWidth ? 2 : 1; }
+
+}  // namespace
+
+SdlDisplay::SdlDisplay(PcBoard& board, std::string title, std::function<void()> closed)
+    : board_(board),
+      title_(std::move(title)),
+      closed_(std::move(closed)),
+      watch_(*board.vga(), board.memory()),
+      keys_down_(static_cast<std::size_t>(Key::kCount)) {}
+
+Result<std::unique_ptr<SdlDisplay>> SdlDisplay::open(PcBoard& board, std::string title,
+                                                     std::function<void()> closed) {
+  std::unique_ptr<SdlDisplay> display(new SdlDisplay(board, std::move(title), std::move(closed)));
+  if (auto created = display->create(); !created) return created.error();
+  return display;
+}
+
+Result<void> SdlDisplay::create() {
+  SDL_SetHint(SDL_HINT_NO_SIGNAL_HANDLERS, "1");  // Ctrl-C belongs to the run loop
+  SDL_SetHint(SDL_HINT_VIDEO_ALLOW_SCREENSAVER, "1");
+  SDL_SetHint(SDL_HINT_VIDEO_X11_NET_WM_BYPASS_COMPOSITOR, "0");
+  constexpr const char* kRemedy =
+      "check DISPLAY or WAYLAND_DISPLAY, or use -display curses, -display none or -nographic";
+  if (SDL_InitSubSystem(SDL_INIT_VIDEO) != 0) {
+    return error("cannot open a window with -display sdl: {}; {}", SDL_GetError(), kRemedy);
+  }
+  const Size size = board_.vga()->renderer().size();
+  const int scale = initial_scale(size);
+  window_ =
+      SDL_CreateWindow(title_.c_str(), SDL_WINDOWPOS_UNDEFINED, SDL_WINDOWPOS_UNDEFINED,
+                       std::max(64, static_cast<int>(size.width) * scale),
+                       std::max(64, static_cast<int>(size.height) * scale), SDL_WINDOW_RESIZABLE);
+  if (window_ != nullptr) renderer_ = SDL_CreateRenderer(window_, -1, SDL_RENDERER_SOFTWARE);
+  if (renderer_ == nullptr) {
+    return error("cannot open a window with -display sdl: {}; {}", SDL_GetError(), kRemedy);
+  }
+  show_title();
+  return {};
+}
+
+SdlDisplay::~SdlDisplay() {
+  if (texture_ != nullptr) SDL_DestroyTexture(texture_);
+  if (renderer_ != nullptr) SDL_DestroyRenderer(renderer_);
+  if (window_ != nullptr) SDL_DestroyWindow(window_);
+  if (SDL_WasInit(SDL_INIT_VIDEO) != 0) SDL_QuitSubSystem(SDL_INIT_VIDEO);
+}
+
+void SdlDisplay::update() {
+  SDL_Event event;
+  while (SDL_PollEvent(&event) != 0) handle(event);
+  if (watch_.take_change(board_.scheduler().now())) draw();
+  if (stale_) present();
+}
+
+void SdlDisplay::handle(const SDL_Event& event) {
+  switch (event.type) {
+    case SDL_QUIT:
+      closed_();
+      break;
+    case SDL_KEYDOWN:
+    case SDL_KEYUP:
+      key_event(event.key);
+      break;
+    case SDL_WINDOWEVENT:
+      window_event(event.window);
+      break;
+    case SDL_MOUSEBUTTONDOWN:
+    case SDL_MOUSEBUTTONUP:
+      button_event(event.button);
+      break;
+    case SDL_MOUSEMOTION:
+      if (captured_) board_.mouse().move(event.motion.xrel, event.motion.yrel, 0);
+      break;
+    case SDL_MOUSEWHEEL:
+      if (captured_) {
+        const bool flipped = event.wheel.direction == SDL_MOUSEWHEEL_FLIPPED;
+        board_.mouse().move(0, 0, flipped ? event.wheel.y : -event.wheel.y);
+      }
+      break;
+    case SDL_RENDER_TARGETS_RESET:
+    case SDL_RENDER_DEVICE_RESET:
+      stale_ = true;
+      break;
+    default:
+      break;
+  }
+}
+
+void SdlDisplay::key_event(const SDL_KeyboardEvent& event) {
+  const bool pressed = event.type == SDL_KEYDOWN;
+  const auto modifiers = event.keysym.mod;
+  if (pressed && (modifiers & KMOD_CTRL) != 0 && (modifiers & KMOD_ALT) != 0) {
+    const SDL_Scancode code = event.keysym.scancode;
+    if (code == SDL_SCANCODE_G || code == SDL_SCANCODE_F) {
+      if (event.repeat != 0) return;
+      if (code == SDL_SCANCODE_G) {
+        capture(!captured_);
+      } else {
+        toggle_full_screen();
+      }
+      return;
+    }
+  }
+  const auto key = key_of_scancode(event.keysym.scancode);
+  if (!key) return;
+  const auto index = static_cast<std::size_t>(*key);
+  if (!pressed && !keys_down_[index]) return;  // its press was a command to the window
+  keys_down_[index] = pressed;
+  board_.keyboard().key(*key, pressed);
+}
+
+void SdlDisplay::window_event(const SDL_WindowEvent& event) {
+  switch (event.event) {
+    case SDL_WINDOWEVENT_FOCUS_LOST:
+      release_keys();
+      capture(false);
+      break;
+    case SDL_WINDOWEVENT_EXPOSED:
+    case SDL_WINDOWEVENT_SHOWN:
+    case SDL_WINDOWEVENT_SIZE_CHANGED:
+      stale_ = true;
+      break;
+    default:
+      break;
+  }
+}
+
+void SdlDisplay::button_event(const SDL_MouseButtonEvent& event) {
+  const bool pressed = event.type == SDL_MOUSEBUTTONDOWN;
+  if (!captured_) {
+    // The click that captures the mouse is not the guest's.
+    if (pressed && event.button == SDL_BUTTON_LEFT) capture(true);
+    return;
+  }
+  u8 bit = 0;
+  switch (event.button) {
+    case SDL_BUTTON_LEFT:
+      bit = 0x01;
+      break;
+    case SDL_BUTTON_RIGHT:
+      bit = 0x02;
+      break;
+    case SDL_BUTTON_MIDDLE:
+      bit = 0x04;
+      break;
+    case SDL_BUTTON_X1:
+      bit = 0x08;
+      break;
+    case SDL_BUTTON_X2:
+      bit = 0x10;
+      break;
+    default:
+      return;
+  }
+  buttons_ = static_cast<u8>(pressed ? buttons_ | bit : buttons_ & ~bit);
+  board_.mouse().buttons(buttons_);
+}
+
+void SdlDisplay::capture(bool on) {
+  if (on == captured_) return;
+  if (SDL_SetRelativeMouseMode(on ? SDL_TRUE : SDL_FALSE) != 0 && on) return;
+  SDL_SetWindowKeyboardGrab(window_, on ? SDL_TRUE : SDL_FALSE);
+  captured_ = on;
+  if (!on && buttons_ != 0) {
+    buttons_ = 0;
+    board_.mouse().buttons(0);
+  }
+  show_title();
+}
+
+void SdlDisplay::toggle_full_screen() {
+  const bool wanted = !full_screen_;
+  if (SDL_SetWindowFullscreen(window_, wanted ? u32{SDL_WINDOW_FULLSCREEN_DESKTOP} : 0u) != 0) return;
+  full_screen_ = wanted;
+  stale_ = true;
+}
+
+void SdlDisplay::release_keys() {
+  for (std::size_t i = 0; i < keys_down_.size(); ++i) {
+    if (keys_down_[i]) board_.keyboard().key(static_cast<Key>(i), false);
+    keys_down_[i] = false;
+  }
+}
+
+void SdlDisplay::show_title() {
+  const std::string title =
+      title_ + (captured_ ? " - Ctrl+Alt+G releases the mouse" : " - click to capture the mouse");
+  SDL_SetWindowTitle(window_, title.c_str());
+}
+
+bool SdlDisplay::resize(Size size) {
+  if (size == size_ && texture_ != nullptr) return true;
+  if (texture_ != nullptr) SDL_DestroyTexture(texture_);
+  texture_ = nullptr;
+  if (size.width == 0 || size.height == 0 || size.width > kMostPixels ||
+      size.height > kMostPixels) {
+    return false;
+  }
+  texture_ = SDL_CreateTexture(renderer_, SDL_PIXELFORMAT_RGB888, SDL_TEXTUREACCESS_STREAMING,
+                               static_cast<int>(size.width), static_cast<int>(size.height));
+  if (texture_ == nullptr) return false;
+  size_ = size;
+  pixels_.assign(u64{size.width} * size.height, 0);
+  const u32 own_size = SDL_WINDOW_FULLSCREEN | SDL_WINDOW_FULLSCREEN_DESKTOP | SDL_WINDOW_MAXIMIZED;
+  if ((SDL_GetWindowFlags(window_) & own_size) == 0) {
+    const int scale = initial_scale(size);
+    SDL_SetWindowSize(window_, std::max(64, static_cast<int>(size.width) * scale),
+                      std::max(64, static_cast<int>(size.height) * scale));
+  }
+  return true;
+}
+
+void SdlDisplay::draw() {
+  const VgaRenderer screen = board_.vga()->renderer();
+  stale_ = true;
+  if (!resize(screen.size())) return;
+  screen.draw(pixels_, size_.width, board_.scheduler().now());
+  SDL_UpdateTexture(texture_, nullptr, pixels_.data(), static_cast<int>(size_.width * sizeof(u32)));
+}
+
+void SdlDisplay::present() {
+  stale_ = false;
+  SDL_SetRenderDrawColor(renderer_, 0, 0, 0, 255);
+  SDL_RenderClear(renderer_);
+  int width = 0;
+  int height = 0;
+  if (texture_ != nullptr && SDL_GetRendererOutputSize(renderer_, &width, &height) == 0) {
+    const int screen_width = static_cast<int>(size_.width);
+    const int screen_height = static_cast<int>(size_.height);
+    const int scale = std::min(width / screen_width, height / screen_height);
+    SDL_Rect target{0, 0, screen_width * scale, screen_height * scale};
+    if (scale == 0) {  // the window is smaller than the screen: shrink, keeping the proportions
+      const double shrink = std::min(static_cast<double>(width) / screen_width,
+                                     static_cast<double>(height) / screen_height);
+      target.w = std::max(1, static_cast<int>(screen_width * shrink));
+      target.h = std::max(1, static_cast<int>(screen_height * shrink));
+    }
+    target.x = (width - target.w) / 2;
+    target.y = (height - target.h) / 2;
+    SDL_RenderCopy(renderer_, texture_, nullptr, &target);
+  }
+  SDL_RenderPresent(renderer_);
+}
+
+}  // namespace dragoman

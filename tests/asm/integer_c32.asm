@@ -1,0 +1,10 @@
+; mode: c32 (compatibility mode)
+; cpu: max
+; expect: in each row of the tables
+%define MODE c32
+%include "case.inc"
+%include "tables/integer.inc"
+%include "tables/adx.inc"
+%include "tables/bcd.inc"
+%include "tables/bmi.inc"
+end_of_cases

@@ -1,0 +1,7 @@
+; mode: c32
+; cpu: max
+; expect: in each row of the tables
+%define MODE c32
+%include "case.inc"
+%include "tables/strings.inc"
+end_of_cases
