@@ -24,6 +24,12 @@ Cpu::~Cpu() {
   pool.remove_write_cache(this);
 }
 
+void Cpu::set_translation(Translation* translation) {
+  blocks_->clear();
+  translation_ = translation;
+  blocks_->set_translation(translation);
+}
+
 void Cpu::reset() {
   const u64 instructions = state.instructions;  // a count of work done, not a register
   const u8 a20_masked = state.a20_masked;       // the gate belongs to the board
@@ -38,6 +44,7 @@ void Cpu::reset() {
   state.rip() = 0xfff0;
   // EDX after reset: the processor's signature, as CPUID.1:EAX gives it.
   state.regs[kRdx] = model_.signature();
+  state.flags = model_.flags_fixed;
   state_replaced();
 }
 
@@ -64,8 +71,8 @@ void Cpu::state_replaced() {
 }
 
 void Cpu::set_rflags(u32 value) {
-  constexpr u32 kImplemented = 0x003f7fd7;
-  value = (value & kImplemented) | kFlagFixed;
+  value &= protected_mode() ? model_.flags_implemented : model_.flags_real_mode;
+  value |= model_.flags_fixed;
   set_arithmetic_flags(state.lazy, value);
   const u32 changed = state.flags ^ value;
   state.flags = value & ~kArithmeticFlags;

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -18,6 +19,7 @@
 #include "cpu/events/fault_log.h"
 #include "cpu/decode/decoder.h"
 #include "cpu/execute/block_cache.h"
+#include "cpu/execute/translation.h"
 #include "cpu/execute/flags.h"
 #include "cpu/model/cpu_model.h"
 #include "cpu/state.h"
@@ -75,6 +77,10 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   Cpu& operator=(const Cpu&) = delete;
 
   CpuState state;
+  TranslatorFrame frame;  ///< right behind `state`, see cpu/execute/translation.h
+
+  /// Installs a translator, or none. It outlives its use here.
+  void set_translation(Translation* translation);
   FaultLog fault_log;  ///< the newest events, for reports
 
   const CpuModel& model() const { return model_; }
@@ -311,6 +317,8 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   [[nodiscard]] bool load_pdptes(u64 cr3);
   /// Base added to offsets in `segment`: zero for ES, CS, SS, DS in 64-bit mode.
   u64 active_base(unsigned segment) const { return active_base_[segment]; }
+  /// Pool offset of the code at `rip` when a fetch there hits the shadow page table.
+  std::optional<u64> code_offset(u64 rip);
   bool canonical(u64 linear) const { return sign_extend(linear, 48) == linear; }
   u64 a20_mask() const { return state.a20_masked ? ~(u64{1} << 20) : ~u64{0}; }
 
@@ -336,10 +344,12 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   /// Address of the instruction being executed (RIP itself already points behind it).
   u64 instruction_rip() const { return instruction_rip_; }
   /// Leaves the current instruction unfinished at its own address, so that it is executed again
-  /// after events were looked at (REP). Returns false for the handler to return.
-  [[nodiscard]] bool restart_instruction() {
+  /// after events were looked at (REP). `counts`: this part counts as an instruction executed.
+  /// Returns false for the handler to return.
+  [[nodiscard]] bool restart_instruction(bool counts) {
     state.rip() = instruction_rip_;
     restarted_ = true;
+    restart_counts_ = counts;
     return false;
   }
   /// True when a repeated instruction should stop between iterations to let events in.
@@ -352,6 +362,11 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   void note_debug_trap(u32 dr6_bits) { state.pending_debug |= dr6_bits; }
   /// Interrupt and step conditions may have changed: look at them before the next instruction.
   void set_attention_check() { attention_.fetch_or(kAttentionCheck, std::memory_order_relaxed); }
+  /// After a write to a device, which may have moved a range of memory: cached translations are
+  /// dropped before the next instruction.
+  void after_device_write() {
+    if (memory().generation() != map_generation_) set_attention_check();
+  }
   HostFpu& host_fpu() { return *host_fpu_; }
 
   /// Report of a triple fault or of `info registers`: registers, segments, page walk of RIP and the
@@ -369,6 +384,7 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
 
  private:
   friend class CpuTester;
+  friend struct TranslatorAccess;  // jit/: addresses of what generated code reads
 
   enum Attention : u32 {
     kAttentionInterrupt = 1 << 0,
@@ -390,6 +406,7 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
                                  Privilege privilege, unsigned segment, bool write_intent);
   void access_page(u64 linear, void* data, unsigned size, AccessType type, const PageWalk& walk);
   [[nodiscard]] bool probe(unsigned segment, u64 offset, unsigned size, AccessType type);
+  [[nodiscard]] bool probe_linear(u64 linear, unsigned size, AccessType type, unsigned segment);
   [[nodiscard]] bool segment_check_slow(unsigned segment, u64 offset, unsigned size,
                                         AccessType type);
   ShadowTable* view_for(Privilege privilege);
@@ -403,9 +420,9 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
 
   enum class Boundary : u8 { kContinue, kExit };
   Boundary handle_boundary(RunExit& exit);
-  const Block* find_block();
+  Block* find_block();
   Block* build_block(u64 linear, const u8* host, u64 offset);
-  const Block* build_uncached(u64 linear);
+  Block* build_uncached(u64 linear);
   void run_block(const Block& block, u64 budget);
   void log_instruction(const Instruction& insn, u64 rip, DecodeResult result);
   static bool is_software_interrupt(const Instruction& insn);
@@ -437,6 +454,7 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   Fault fault_;
   bool fault_pending_ = false;
   bool restarted_ = false;
+  bool restart_counts_ = false;
   std::atomic<u32> attention_{0};
   u8 sipi_vector_ = 0;
 
@@ -470,6 +488,7 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   Instruction uncached_instruction_;
   Block uncached_block_;
   std::unique_ptr<BlockCache> blocks_;
+  Translation* translation_ = nullptr;
   std::unique_ptr<HostFpu> host_fpu_;
 };
 

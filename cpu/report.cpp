@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "cpu/cpu.h"
-#include "cpu/decode/decoder.h"
+#include "cpu/decode/early_decoder.h"
 #include "cpu/disassemble/disassembler.h"
 #include "cpu/isa/rows.h"
 
@@ -120,7 +120,7 @@ std::string Cpu::describe_block(const RecentBlock& block) {
     unsigned got = 0;
     while (got < bytes.size() && peek(block.linear + (rip - block.rip) + got, &bytes[got], 1)) ++got;
     Instruction insn;
-    if (decode({bytes.data(), got}, mode, insn, model_.features) != DecodeResult::kOk) {
+    if (decode_for(model_, {bytes.data(), got}, mode, insn) != DecodeResult::kOk) {
       return text + fmt::format("  {:04x}:{:x} (bytes are gone or invalid)\n", block.selector, rip);
     }
     text += fmt::format("  {:04x}:{:x} {}\n", block.selector, rip, disassemble(insn, rip, mode));

@@ -253,7 +253,7 @@ void Piix4Pm::write_apm_control(u8 value) {
 }
 
 u32 Piix4Pm::port_read(unsigned bank, u16 offset, unsigned size) {
-  if (bank == kPower) update();  // an overflow due now is visible now
+  if (bank == kPower) update();   // an overflow due now is visible now
   const u64 now_ticks = ticks();  // the bytes of one access show one moment
   u32 value = 0;
   for (unsigned i = 0; i < size; ++i) {

@@ -46,6 +46,7 @@ struct MachineConfig {
   std::array<u8, 16> uuid{};
   u64 ram_bytes = 128 * kMiB;
   CpuModel cpu;
+  bool jit = false;                      ///< translate hot blocks instead of interpreting them
   std::optional<unsigned> icount_shift;  ///< virtual time by instruction count
   u64 rtc_unix_seconds = 0;              ///< date of the RTC at power-on
   u64 random_seed = 0;                   ///< of RDRAND and virtio-rng when time is by icount

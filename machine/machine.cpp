@@ -31,6 +31,7 @@ Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config, Lo
   auto board = PcBoard::create(config, log, std::move(events));
   if (!board) return board.error();
   machine->board_ = board.take();
+  if (config.jit) machine->translator_ = std::make_unique<Translator>(machine->board_->cpu());
   return machine;
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/poll_source.h"
+#include "jit/translator.h"
 #include "machine/config.h"
 #include "machine/pc_board.h"
 
@@ -69,6 +70,7 @@ class Machine {
   const MachineConfig& config_;
   Log& log_;
   std::unique_ptr<PcBoard> board_;
+  std::unique_ptr<Translator> translator_;
   std::optional<StopReason> stop_;
   bool reset_requested_ = false;
   bool powered_off_ = false;  ///< off, but kept (-no-shutdown)

@@ -26,14 +26,16 @@ class ShadowTable {
   Entry& entry(u64 linear_page) { return entries_[linear_page & (kEntries - 1)]; }
 
   /// The entry of `linear_page` made ready to take permissions for `delta`: emptied unless it
-  /// already belongs to this page and host location.
-  Entry& claim(u64 linear_page, u64 delta, bool global) {
+  /// already belongs to this page and host location. `page_bytes` is the size of the guest's page.
+  Entry& claim(u64 linear_page, u64 delta, bool global, u64 page_bytes = kPageSize) {
     const u64 slot = linear_page & (kEntries - 1);
     Entry& e = entries_[slot];
     const bool same = e.delta == delta && (e.read == linear_page || e.write == linear_page ||
                                            e.execute == linear_page);
     if (!same) e = Entry{kEmpty, kEmpty, kEmpty, delta};
     global_[slot] = global;
+    if (page_bytes == 2 * kMiB) large_[linear_page >> kLargeShift & (kFilter - 1)] = true;
+    if (page_bytes > 2 * kMiB) giant_[linear_page >> kGiantShift & (kFilter - 1)] = true;
     if (!listed_[slot]) {
       listed_[slot] = true;
       filled_.push_back(static_cast<u16>(slot));
@@ -54,10 +56,24 @@ class ShadowTable {
       }
     }
     filled_.resize(kept);
+    if (kept == 0) {
+      large_.fill(false);
+      giant_.fill(false);
+    }
   }
+  /// Drops the translation of `linear_page`. One of a large page goes as a whole: a single INVLPG
+  /// anywhere inside invalidates all of it (SDM vol. 3, 4.10.4.1).
   void flush_page(u64 linear_page) {
-    Entry& e = entry(linear_page);
-    if (e.read == linear_page || e.write == linear_page || e.execute == linear_page) e = Entry{};
+    if (giant_[linear_page >> kGiantShift & (kFilter - 1)]) {
+      flush(true);  // 4 MiB or 1 GiB
+      return;
+    }
+    if (large_[linear_page >> kLargeShift & (kFilter - 1)]) {
+      const u64 first = linear_page & ~((u64{1} << kLargeShift) - 1);
+      for (u64 i = 0; i < u64{1} << kLargeShift; ++i) drop(first + i);
+      return;
+    }
+    drop(linear_page);
   }
   /// Removes write permission from every entry that points into the host range.
   void drop_writes(const u8* first, u64 bytes) {
@@ -70,9 +86,21 @@ class ShadowTable {
   }
 
  private:
+  static constexpr unsigned kLargeShift = 9;   // 4 KiB pages of a 2 MiB page
+  static constexpr unsigned kGiantShift = 18;  // of 1 GiB
+  static constexpr u64 kFilter = 1024;
+
+  void drop(u64 linear_page) {
+    Entry& e = entry(linear_page);
+    if (e.read == linear_page || e.write == linear_page || e.execute == linear_page) e = Entry{};
+  }
+
   std::array<Entry, kEntries> entries_;
   std::array<bool, kEntries> global_{};
   std::array<bool, kEntries> listed_{};
+  // Regions in which a piece of a large page was entered since the table was last empty, hashed.
+  std::array<bool, kFilter> large_{};
+  std::array<bool, kFilter> giant_{};
   std::vector<u16> filled_;
 };
 

@@ -9,7 +9,9 @@ namespace dragoman {
 
 bool Cpu::segment_check_slow(unsigned segment, u64 offset, unsigned size, AccessType type) {
   const Segment& s = state.segments[segment];
-  const auto fail = [&] { return raise(segment == kSs ? kVectorSs : kVectorGp, 0); };
+  const bool stack_fault =
+      segment == kSs && !(model_.quirks.has(Quirk::kOverrunIsGp) && real_mode());
+  const auto fail = [&] { return raise(stack_fault ? kVectorSs : kVectorGp, 0); };
   if (protected_mode() && !v86()) {
     if (!s.present()) return fail();  // null selector: the hidden part was made unusable
     const bool readable = !s.code() || (s.type() & 2);
@@ -43,9 +45,10 @@ bool Cpu::access_slow(u64 linear, void* data, unsigned size, AccessType type, Pr
       return true;
     }
   }
-  const u64 address_mask = long_mode() ? ~u64{0} : 0xffffffff;
-  const u64 last = (linear + size - 1) & address_mask;
-  if (code64() || (long_mode() && privilege != Privilege::kCurrent)) {
+  // Addresses of compatibility mode have 32 bits, those of its descriptor tables 64.
+  const bool wide = code64() || (long_mode() && privilege != Privilege::kCurrent);
+  const u64 last = wide ? linear + size - 1 : static_cast<u32>(linear + size - 1);
+  if (wide) {
     if (!canonical(linear) || !canonical(last)) {
       return raise(segment == kSs ? kVectorSs : kVectorGp, 0);
     }
@@ -111,6 +114,7 @@ void Cpu::access_page(u64 linear, void* data, unsigned size, AccessType type,
   } else {
     map.read_bytes(physical, {static_cast<u8*>(data), size});
   }
+  if (write) after_device_write();
 }
 
 ShadowTable* Cpu::view_for(Privilege privilege) {
@@ -131,7 +135,7 @@ void Cpu::fill_shadow(ShadowTable& table, u64 linear, AccessType type, const Pag
   const MemoryMap::PageView view = memory().page(PhysicalAddress(walk.physical));
   if (view.read == nullptr) return;
   const u64 delta = reinterpret_cast<u64>(view.read) - (linear & ~kPageMask);
-  ShadowTable::Entry& e = table.claim(page, delta, walk.global);
+  ShadowTable::Entry& e = table.claim(page, delta, walk.global, walk.page_bytes);
   if (type == AccessType::kExecute) {
     e.execute = page;
     return;
@@ -191,9 +195,12 @@ bool Cpu::write_block(unsigned segment, u64 offset, const void* in, unsigned siz
 
 bool Cpu::probe(unsigned segment, u64 offset, unsigned size, AccessType type) {
   u64 linear;
-  if (!segment_linear(segment, offset, size, type, linear)) return false;
-  const u64 address_mask = long_mode() ? ~u64{0} : 0xffffffff;
-  const u64 last = (linear + size - 1) & address_mask;
+  return segment_linear(segment, offset, size, type, linear) &&
+         probe_linear(linear, size, type, segment);
+}
+
+bool Cpu::probe_linear(u64 linear, unsigned size, AccessType type, unsigned segment) {
+  const u64 last = code64() ? linear + size - 1 : static_cast<u32>(linear + size - 1);
   if (code64() && (!canonical(linear) || !canonical(last))) {
     return raise(segment == kSs ? kVectorSs : kVectorGp, 0);
   }

@@ -1,4 +1,6 @@
 // Paging: SDM vol. 3, chapter 4.
+#include <algorithm>
+
 #include "cpu/cpu.h"
 
 namespace dragoman {
@@ -77,15 +79,16 @@ bool Cpu::translate(u64 linear, AccessType type, Privilege privilege, PageWalk& 
     u64 entry = step((state.cr3 & 0xfffff000) + ((linear >> 22) & 0x3ff) * 4);
     if (!(entry & kPresent)) return raise_page_fault(linear, error);
     if ((entry & kLarge) && (state.cr4 & kCr4Pse)) {
-      // PSE-36: bits 20:13 are physical bits 39:32, bit 21 is reserved (SDM vol. 3, table 4-4).
-      const bool pse36 = has(Feature::kPse36);
-      if (entry & (pse36 ? 0x200000 : 0x3fe000)) {
+      // PSE-36: bits (M-20):13 are physical bits (M-1):32, the ones from there to 21 are reserved
+      // (SDM vol. 3, table 4-4; M is MAXPHYADDR, at most 40).
+      const unsigned m = has(Feature::kPse36) ? std::clamp(model_.physical_bits, 32u, 40u) : 32;
+      if (entry & (0x3fe000 & ~((u64{1} << (m - 19)) - 1))) {
         return raise_page_fault(linear, error | kErrorPresent | kErrorReserved);
       }
       leaf = entry;
       walk.page_bytes = 4 * kMiB;
-      walk.physical = (entry & 0xffc00000) | (linear & 0x3fffff);
-      if (pse36) walk.physical |= bits(entry, 20, 13) << 32;
+      walk.physical =
+          (entry & 0xffc00000) | (linear & 0x3fffff) | bits(entry, 20, 13) << 32;
     } else {
       entry = step((entry & 0xfffff000) + ((linear >> 12) & 0x3ff) * 4);
       if (!(entry & kPresent)) return raise_page_fault(linear, error);
@@ -153,8 +156,19 @@ found:
   walk.global = (leaf & kGlobal) && (state.cr4 & kCr4Pge);
   walk.protection_key = long_mode() ? static_cast<u8>(bits(leaf, 62, 59)) : 0;
 
-  // Access rights (SDM vol. 3, 4.6.1).
+  // Protection keys cover data accesses to user pages (SDM vol. 3, 4.6.2). The error code tells of
+  // them also when another right is missing (4.7), so they are looked at first.
   error |= kErrorPresent;
+  if (user && !fetch && (state.cr4 & kCr4Pke) && long_mode()) {
+    const u32 rights = state.pkru >> (2 * walk.protection_key);
+    const bool access_disabled = rights & 1;
+    const bool write_disabled = (rights & 2) && (user_access || (state.cr0 & kCr0Wp));
+    if (access_disabled || (write && write_disabled)) {
+      return raise_page_fault(linear, error | kErrorProtectionKey);
+    }
+  }
+
+  // Access rights (SDM vol. 3, 4.6.1).
   if (user_access) {
     if (!user || (write && !writable) || (fetch && !executable)) {
       return raise_page_fault(linear, error);
@@ -168,15 +182,6 @@ found:
         const bool lifted = privilege != Privilege::kImplicit && (state.flags & kFlagAc);
         if (!lifted) return raise_page_fault(linear, error);
       }
-    }
-  }
-  // Protection keys cover data accesses to user pages (SDM vol. 3, 4.6.2).
-  if (user && !fetch && (state.cr4 & kCr4Pke) && long_mode()) {
-    const u32 rights = state.pkru >> (2 * walk.protection_key);
-    const bool access_disabled = rights & 1;
-    const bool write_disabled = (rights & 2) && (user_access || (state.cr0 & kCr0Wp));
-    if (access_disabled || (write && write_disabled)) {
-      return raise_page_fault(linear, error | kErrorProtectionKey);
     }
   }
 

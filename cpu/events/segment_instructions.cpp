@@ -106,11 +106,12 @@ bool pop_segment(Cpu& cpu, const Instruction& insn) {
 template <unsigned kSegment>
 bool load_far_pointer(Cpu& cpu, const Instruction& insn) {
   const u64 address = effective_address(cpu, insn);
+  // The second part's offset wraps at the address size as any effective address does.
+  const u64 second = (address + insn.operand_size) & insn.address_mask;
   u64 offset;
   u16 selector;
   if (!read_by_size(cpu, insn.segment, address, insn.operand_size, offset) ||
-      !cpu.read<u16>(insn.segment, address + insn.operand_size, selector) ||
-      !load_segment(cpu, kSegment, selector)) {
+      !cpu.read<u16>(insn.segment, second, selector) || !load_segment(cpu, kSegment, selector)) {
     return false;
   }
   set_by_size(cpu, insn.reg, insn.operand_size, offset);
@@ -252,7 +253,7 @@ bool check_bounds(Cpu& cpu, const Instruction& insn) {
   const u64 address = effective_address(cpu, insn);
   T lower, upper;
   if (!cpu.read<T>(insn.segment, address, lower) ||
-      !cpu.read<T>(insn.segment, address + sizeof(T), upper)) {
+      !cpu.read<T>(insn.segment, (address + sizeof(T)) & insn.address_mask, upper)) {
     return false;
   }
   using Signed = std::make_signed_t<T>;

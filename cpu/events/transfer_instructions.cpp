@@ -27,7 +27,9 @@ bool far_operand(Cpu& cpu, const Instruction& insn, u16& selector, u64& offset) 
   } else {
     ok = cpu.read<u64>(insn.segment, address, offset);
   }
-  return ok && cpu.read<u16>(insn.segment, address + insn.operand_size, selector);
+  // The second part's offset wraps at the address size as any effective address does.
+  const u64 second = (address + insn.operand_size) & insn.address_mask;
+  return ok && cpu.read<u16>(insn.segment, second, selector);
 }
 
 // Control flow changed or a fault is pending: the block is left either way.

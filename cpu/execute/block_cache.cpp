@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <new>
 
+#include "cpu/execute/translation.h"
+
 namespace dragoman {
 
 BlockCache::BlockCache(GuestMemory& memory) : memory_(memory), buckets_(kBuckets) {}
@@ -33,8 +35,9 @@ Block* BlockCache::insert(u64 offset, u32 key, const Instruction* instructions, 
   head = block;
   const u64 page = offset >> kPageShift;
   if (page >= pages_.size()) pages_.resize(page + 1);
-  block->page_next = pages_[page];
-  pages_[page] = block;
+  block->page_next = pages_[page].first;
+  pages_[page].first = block;
+  pages_[page].lines |= line_mask(offset, bytes);
   memory_.mark_code(page);
   return block;
 }
@@ -48,24 +51,30 @@ void BlockCache::unlink_hash(Block& block) {
 void BlockCache::invalidate(u64 offset, u64 length, Handler cancelled) {
   const u64 page = offset >> kPageShift;
   if (page >= pages_.size()) return;
-  Block** link = &pages_[page];
+  if (!(pages_[page].lines & line_mask(offset, length))) return;  // data beside code
+  u64 lines = 0;
+  Block** link = &pages_[page].first;
   while (*link != nullptr) {
     Block& block = **link;
     if (offset < block.offset + block.bytes && block.offset < offset + length) {
       *link = block.page_next;
       unlink_hash(block);
       for (unsigned i = 0; i < block.count; ++i) block.instructions[i].handler = cancelled;
+      if (block.translated != nullptr) translation_->forget(block);
       ++generation_;
     } else {
+      lines |= line_mask(block.offset, block.bytes);
       link = &block.page_next;
     }
   }
-  if (pages_[page] == nullptr) memory_.clear_code(page);
+  pages_[page].lines = lines;
+  if (pages_[page].first == nullptr) memory_.clear_code(page);
 }
 
 void BlockCache::clear() {
+  if (translation_ != nullptr) translation_->forget_all();
   for (std::size_t page = 0; page < pages_.size(); ++page) {
-    if (pages_[page] != nullptr) memory_.clear_code(page);
+    if (pages_[page].first != nullptr) memory_.clear_code(page);
   }
   std::fill(buckets_.begin(), buckets_.end(), nullptr);
   pages_.clear();

@@ -20,7 +20,11 @@ struct Block {
   Block* hash_next = nullptr;
   Block* page_next = nullptr;
   Instruction* instructions = nullptr;
+  u32 runs = 0;                ///< times interpreted, until it is worth translating
+  void* translated = nullptr;  ///< belongs to the Translation
 };
+
+class Translation;
 
 /// Finds and keeps blocks; forgets those whose bytes change.
 class BlockCache {
@@ -46,6 +50,9 @@ class BlockCache {
   /// True when the cache should be cleared before the next insert.
   bool full() const { return chunks_.size() >= kMaxChunks; }
 
+  /// Told about blocks that go; may be null.
+  void set_translation(Translation* translation) { translation_ = translation; }
+
   /// Changes whenever blocks were removed; caches of Block pointers compare it.
   u64 generation() const { return generation_; }
 
@@ -62,10 +69,22 @@ class BlockCache {
 
   GuestMemory& memory_;
   std::vector<Block*> buckets_;
-  std::vector<Block*> pages_;
+  /// Blocks of one page, and which of its 64-byte lines hold code.
+  struct PageCode {
+    Block* first = nullptr;
+    u64 lines = 0;
+  };
+  static u64 line_mask(u64 offset, u64 length) {
+    const u64 first = (offset & kPageMask) >> 6;
+    const u64 last = ((offset & kPageMask) + length - 1) >> 6;
+    return (~u64{0} >> (63 - (last - first))) << first;
+  }
+
+  std::vector<PageCode> pages_;
   std::vector<std::unique_ptr<std::byte[]>> chunks_;
   std::size_t used_ = kChunkBytes;
   u64 generation_ = 1;
+  Translation* translation_ = nullptr;
 };
 
 }  // namespace dragoman

@@ -18,6 +18,9 @@ bool set_cr0(Cpu& cpu, u64 value) {
     if (value & kCr0Pg) {
       if (s.efer & kEferLme) {
         if (!(s.cr4 & kCr4Pae) || s.segments[kCs].long_mode()) return cpu.raise(kVectorGp, 0);
+        // A 16-bit TSS in TR has no place in IA-32e mode (SDM vol. 2, MOV to control registers).
+        const unsigned task = s.segments[kTr].type();
+        if (task == 1 || task == 3) return cpu.raise(kVectorGp, 0);
         s.efer |= kEferLma;
       } else if (s.cr4 & kCr4Pae) {
         if (!cpu.load_pdptes(s.cr3)) return false;
@@ -157,7 +160,7 @@ bool mov_to_dr(Cpu& cpu, const Instruction& insn) {
   u64 value = cpu.code64() ? cpu.state.regs[insn.rm] : static_cast<u32>(cpu.state.regs[insn.rm]);
   if (number >= 6 && (value >> 32)) return cpu.raise(kVectorGp, 0);
   if (number == 6) value = (value & 0xe00f) | 0xffff0ff0;
-  if (number == 7) value = (value & 0xffff2fff) | 0x400;
+  if (number == 7) value = (value & 0xffff27ff) | 0x400;  // bits 11, 12, 14, 15 are zero
   cpu.state.dr[number] = value;
   if (number != 6) cpu.update_watchpoints();
   cpu.set_attention_check();

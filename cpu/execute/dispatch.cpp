@@ -1,5 +1,6 @@
 #include "cpu/execute/dispatch.h"
 
+#include "cpu/execute/early_processors.h"
 #include "cpu/isa/rows.h"
 
 namespace dragoman {
@@ -106,6 +107,9 @@ Handler select_handler(const Cpu& cpu, const Instruction& insn) {
   if (r.vex && (!cpu.protected_mode() || cpu.v86())) return undefined_opcode;
   if (const Handler unavailable = unit_unavailable(cpu, r, info)) return unavailable;
   if ((r.attributes & kPrivileged) && cpu.cpl() != 0) return privileged;
+  if (!cpu.model().quirks.empty()) {
+    if (const Handler early = select_early_handler(cpu, insn)) return early;
+  }
   return kSelectors[static_cast<std::size_t>(r.operation)](insn);
 }
 

@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "cpu/cpu.h"
-#include "cpu/decode/decoder.h"
+#include "cpu/decode/early_decoder.h"
 #include "cpu/disassemble/disassembler.h"
 #include "cpu/events/events.h"
 #include "cpu/execute/block_cache.h"
@@ -20,6 +20,9 @@ bool invalid_instruction(Cpu& cpu, const Instruction&) {
 }
 bool too_long_instruction(Cpu& cpu, const Instruction&) { return cpu.raise(kVectorGp, 0); }
 
+/// A block that was interpreted this often is worth translating.
+constexpr u32 kRunsBeforeTranslation = 12;
+
 bool ends_block(const Row& row) {
   const Category category = kOperations[static_cast<std::size_t>(row.operation)].category;
   if (category == Category::kSystem) return true;
@@ -30,7 +33,7 @@ bool ends_block(const Row& row) {
 }  // namespace
 
 bool Cpu::cancelled_instruction(Cpu& cpu, const Instruction&) {
-  return cpu.restart_instruction();  // its bytes changed while the block was running
+  return cpu.restart_instruction(false);  // its bytes changed while the block was running
 }
 
 RunExit Cpu::run(u64 budget) {
@@ -46,12 +49,23 @@ RunExit Cpu::run(u64 budget) {
       step_instruction();
       continue;
     }
-    const Block* block = find_block();
+    Block* block = find_block();
     if (block == nullptr) {
       deliver_pending_fault();
       continue;
     }
-    run_block(*block, limit - state.instructions);
+    const u64 remaining = limit - state.instructions;
+    if (translation_ != nullptr && block != &uncached_block_) {
+      if (block->translated == nullptr && ++block->runs == kRunsBeforeTranslation) {
+        translation_->translate(*this, *block, state.rip());
+      }
+      if (block->translated != nullptr && remaining > block->count) {
+        translation_->run(*this, *block, remaining);
+        if (fault_pending_) deliver_pending_fault();
+        continue;
+      }
+    }
+    run_block(*block, remaining);
   }
 }
 
@@ -146,7 +160,7 @@ void Cpu::deliver_pending_fault() {
   set_attention_check();
 }
 
-const Block* Cpu::find_block() {
+Block* Cpu::find_block() {
   const u64 rip = state.rip();
   instruction_rip_ = rip;
   u64 linear;
@@ -155,6 +169,10 @@ const Block* Cpu::find_block() {
   } else {
     linear = static_cast<u32>(state.segments[kCs].base + rip);
     if (rip > state.segments[kCs].limit) {
+      if (rip >> 32 != 0) {  // EIP has 32 bits: straight code goes on at the start of the segment
+        state.rip() = static_cast<u32>(rip);
+        return find_block();
+      }
       (void)raise(kVectorGp, 0);
       return nullptr;
     }
@@ -166,7 +184,7 @@ const Block* Cpu::find_block() {
   JumpEntry& jump = jump_cache_[(linear ^ (linear >> 14)) & (kJumpEntries - 1)];
   if (jump.linear == linear && jump.key == mode_key_ && jump.fetch_generation == fetch_generation_ &&
       jump.block_generation == blocks_->generation()) {
-    const Block* block = jump.block;
+    Block* block = jump.block;
     if (code64() || rip + block->bytes - 1 <= state.segments[kCs].limit) return block;
   }
 
@@ -195,6 +213,13 @@ const Block* Cpu::find_block() {
   return block;
 }
 
+std::optional<u64> Cpu::code_offset(u64 rip) {
+  const u64 linear = code64() ? rip : static_cast<u32>(state.segments[kCs].base + rip);
+  const ShadowTable::Entry& entry = shadow_->entry(linear >> kPageShift);
+  if (entry.execute != linear >> kPageShift) return std::nullopt;
+  return memory().memory().offset_of(reinterpret_cast<const u8*>(linear + entry.delta));
+}
+
 Block* Cpu::build_block(u64 linear, const u8* host, u64 offset) {
   if (blocks_->full()) blocks_->clear();
   const u64 available = kPageSize - (linear & kPageMask);
@@ -204,7 +229,7 @@ Block* Cpu::build_block(u64 linear, const u8* host, u64 offset) {
   while (count < buffer.size() && bytes < available) {
     Instruction& insn = buffer[count];
     const DecodeResult result =
-        decode({host + bytes, available - bytes}, mode_, insn, model_.features);
+        decode_for(model_, {host + bytes, available - bytes}, mode_, insn);
     if (result == DecodeResult::kNeedMoreBytes) break;  // continues on the next page
     if (result == DecodeResult::kOk) {
       insn.handler = select_handler(*this, insn);
@@ -222,7 +247,7 @@ Block* Cpu::build_block(u64 linear, const u8* host, u64 offset) {
   return blocks_->insert(offset, mode_key_, buffer.data(), count, bytes);
 }
 
-const Block* Cpu::build_uncached(u64 linear) {
+Block* Cpu::build_uncached(u64 linear) {
   // One instruction that crosses a page, lies in device memory, or is cut by the segment limit.
   std::array<u8, 15> code;
   const Segment& cs = state.segments[kCs];
@@ -249,7 +274,7 @@ const Block* Cpu::build_uncached(u64 linear) {
     for (unsigned i = 0; i < chunk; ++i) {
       code[got++] = static_cast<u8>(memory().read(PhysicalAddress(walk.physical + i), 1));
     }
-    result = decode({code.data(), got}, mode_, insn, model_.features);
+    result = decode_for(model_, {code.data(), got}, mode_, insn);
     if (result != DecodeResult::kNeedMoreBytes) break;
   }
   if (result == DecodeResult::kOk) {
@@ -283,7 +308,7 @@ void Cpu::run_block(const Block& block, u64 budget) {
         deliver_pending_fault();
       } else if (restarted_) {
         restarted_ = false;
-        ++state.instructions;  // a part of a repeated instruction uses up budget, too
+        if (restart_counts_) ++state.instructions;
       }
       return;
     }
@@ -337,14 +362,18 @@ void Cpu::step_instruction() {
     deliver_pending_fault();
     return;
   }
-  ++state.instructions;
   const bool restarted = restarted_;
   restarted_ = false;
+  if (!restarted || restart_counts_) ++state.instructions;
   if (restarted) state.flags |= flags_before & kFlagRf;
   // Single step: TF as it was before the instruction. INT n and the like clear it as part of
   // their delivery and are not trapped (SDM vol. 3, 17.3.1.4); MOV SS holds the trap off.
+  // SYSCALL and SYSRET trap by TF as they leave it, so that a debugger that steps over a system
+  // call does not stop in the kernel when IA32_FMASK clears TF.
   const bool software_interrupt = insn.handler != nullptr && is_software_interrupt(insn);
-  if ((flags_before & kFlagTf) && !software_interrupt &&
+  const Operation operation = row(insn.row).operation;
+  const bool tests_after = operation == Operation::kSyscall || operation == Operation::kSysret;
+  if (((tests_after ? state.flags : flags_before) & kFlagTf) && !software_interrupt &&
       !(state.interrupt_shadow & kShadowMovSs)) {
     state.pending_debug |= 1u << 14;
   }

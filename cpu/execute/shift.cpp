@@ -1,6 +1,7 @@
 // Shifts, rotates, SHLD/SHRD and the BMI2 shifts. Counts are masked to 5 bits, 6 for 64-bit
 // operands; a masked count of zero changes neither operand nor flags.
 #include "cpu/execute/dispatch.h"
+#include "cpu/execute/early_processors.h"
 #include "cpu/execute/forms.h"
 
 namespace dragoman {
@@ -152,6 +153,24 @@ Handler select_shift(const Instruction& insn) {
   }
 }
 
+/// The 8086 shifts as often as CL says, bit by bit.
+template <class T, class Op>
+struct ShiftFullCount {
+  static bool handler(Cpu& cpu, const Instruction& insn) {
+    return modify_rm<T>(cpu, insn, [&](T a) {
+      for (unsigned left = get_register<u8>(cpu, kRcx); left != 0; --left) {
+        a = Op::apply(cpu.state.lazy, a, 1);
+      }
+      return a;
+    });
+  }
+};
+template <template <class> class Op>
+Handler full_count(const Instruction& insn) {
+  return insn.opcode & 1 ? ShiftFullCount<u16, Op<u16>>::handler
+                         : ShiftFullCount<u8, Op<u8>>::handler;
+}
+
 // SHLD, SHRD. For 16-bit operands with counts above 16 the manual leaves everything undefined;
 // here bits of the destination are shifted in after those of the source, as Intel processors do.
 template <class T>
@@ -262,6 +281,25 @@ Handler select_bmi(const Instruction& insn) {
 
 }  // namespace
 
+Handler select_full_count_shift(const Instruction& insn) {
+  if ((insn.opcode & 0xfe) != 0xd2) return nullptr;
+  switch ((insn.modrm >> 3) & 7) {
+    case 0:
+      return full_count<RolOp>(insn);
+    case 1:
+      return full_count<RorOp>(insn);
+    case 2:
+      return full_count<RclOp>(insn);
+    case 3:
+      return full_count<RcrOp>(insn);
+    case 5:
+      return full_count<ShrOp>(insn);
+    case 7:
+      return full_count<SarOp>(insn);
+    default:
+      return full_count<ShlOp>(insn);
+  }
+}
 Handler select_Rol(const Instruction& insn) { return select_shift<RolOp>(insn); }
 Handler select_Ror(const Instruction& insn) { return select_shift<RorOp>(insn); }
 Handler select_Rcl(const Instruction& insn) { return select_shift<RclOp>(insn); }

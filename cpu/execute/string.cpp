@@ -10,7 +10,9 @@
 namespace dragoman {
 namespace {
 
-/// Iterations after which a repeated instruction lets the run loop look around.
+/// The run loop gets a look whenever the count register reaches a multiple of this, so that one
+/// instruction cannot keep it waiting. Part of the instruction count, hence tied to the count
+/// register and not to when events happen to come.
 constexpr u64 kIterationsPerTurn = 1 << 16;
 
 /// Index and count registers at the instruction's address size.
@@ -59,24 +61,26 @@ template <class Once, class Bulk, class Stop>
 bool repeat(Cpu& cpu, const Instruction& insn, Once&& once, Bulk&& bulk, Stop&& stop) {
   if (!repeated(insn)) return once();
   StringRegisters regs(cpu, insn);
-  u64 done = 0;
-  for (;;) {
+  for (bool started = false;; started = true) {
     const u64 count = regs.get(kRcx);
     if (count == 0) return true;
-    if (done >= kIterationsPerTurn || (done != 0 && must_pause(cpu))) {
-      return cpu.restart_instruction();
+    if (started) {
+      if (count % kIterationsPerTurn == 0) return cpu.restart_instruction(true);
+      if (must_pause(cpu) || (count % 64 == 0 && cpu.attention())) {
+        return cpu.restart_instruction(false);
+      }
     }
-    u64 iterations = must_pause(cpu) ? 0 : bulk(count);
+    const u64 in_turn = (count - 1) % kIterationsPerTurn + 1;
+    u64 iterations = must_pause(cpu) ? 0 : bulk(in_turn);
     if (iterations == 0) {
       if (!once()) return false;
       iterations = 1;
-    } else if (cpu.attention()) {
-      done = kIterationsPerTurn;
     }
     regs.set(kRcx, count - iterations);
-    done += iterations;
-    if ((done & 63) == 0 && cpu.attention()) done = kIterationsPerTurn;
     if (stop()) return true;
+    if (iterations > 1 && iterations < count && cpu.attention()) {
+      return cpu.restart_instruction(false);
+    }
   }
 }
 
@@ -249,6 +253,7 @@ struct OutsHandler {
       if (!cpu.read<T>(insn.segment, regs.get(kRsi), value)) return false;
       cpu.check_io_breakpoints(port, sizeof(T));
       cpu.ports().write(Port(port), sizeof(T), value);
+      cpu.after_device_write();
       regs.add(kRsi, step<T>(cpu));
       return true;
     };

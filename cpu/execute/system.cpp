@@ -23,6 +23,7 @@ bool rdmsr(Cpu& cpu, const Instruction&) {
 }
 bool wrmsr(Cpu& cpu, const Instruction&) {
   (void)write_msr(cpu, static_cast<u32>(cpu.state.regs[kRcx]), edx_eax(cpu));
+  cpu.after_device_write();  // IA32_APIC_BASE moves the local APIC
   return false;
 }
 
@@ -73,7 +74,7 @@ bool invpcid(Cpu& cpu, const Instruction& insn) {
   std::array<u64, 2> descriptor;
   if (!cpu.read_block(insn.segment, offset, descriptor.data(), 16)) return false;
   const u64 pcid = descriptor[0];
-  if (type > 3 || ((type < 2) && (pcid & ~u64{0xfff}))) return cpu.raise(kVectorGp, 0);
+  if (type > 3 || (pcid & ~u64{0xfff})) return cpu.raise(kVectorGp, 0);
   const bool pcide = cpu.state.cr4 & kCr4Pcide;
   if (type < 2 && !pcide && pcid != 0) return cpu.raise(kVectorGp, 0);
   if (type == 0) {
@@ -103,6 +104,7 @@ bool out(Cpu& cpu, const Instruction& insn) {
   if (!check_io_permission(cpu, port, sizeof(T))) return false;
   cpu.check_io_breakpoints(port, sizeof(T));
   cpu.ports().write(Port(port), sizeof(T), get_register<T>(cpu, kRax));
+  cpu.after_device_write();
   return false;
 }
 
@@ -134,7 +136,7 @@ bool monitor(Cpu& cpu, const Instruction& insn) {
 /// MWAIT without an armed monitor is a NOP.
 bool mwait(Cpu& cpu, const Instruction&) {
   if (cpu.cpl() != 0) return cpu.raise(kVectorUd);
-  if (cpu.state.regs[kRcx] & ~u64{1}) return cpu.raise(kVectorGp, 0);
+  if (static_cast<u32>(cpu.state.regs[kRcx]) & ~1u) return cpu.raise(kVectorGp, 0);
   if (cpu.state.monitor_armed) {
     cpu.state.monitor_armed = 0;
     cpu.state.activity = Activity::kMwait;

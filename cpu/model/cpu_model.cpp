@@ -69,6 +69,9 @@ struct Template {
   unsigned physical_bits;
 };
 constexpr Template kTemplates[] = {
+    {"8086", "", "", 0, 0, 0, 0, 0, 32},
+    {"286", "", "", 2, 0, 0, 0, 0, 32},
+    {"386", "", "", 3, 0, 0, 0, 0, 32},
     {"486", "GenuineIntel", "", 4, 8, 0, 1, 0, 32},
     {"pentium", "GenuineIntel", "", 5, 4, 3, 1, 0, 32},
     {"pentium3", "GenuineIntel", "Intel Pentium III (Dragoman)", 6, 8, 3, 2, 0x80000004, 36},
@@ -78,7 +81,33 @@ constexpr Template kTemplates[] = {
     {"max", "GenuineIntel", "Dragoman virtual processor", 6, 106, 6, 0x16, 0x80000008, 40},
 };
 
+/// What is different about a processor before the 486.
+struct EarlyModel {
+  std::string_view name;
+  QuirkSet quirks;
+  u32 flags_implemented, flags_real_mode, flags_fixed;
+};
+using Q = Quirk;
+constexpr EarlyModel kEarlyModels[] = {
+    // FLAGS bits 15:12 are always set.
+    {"8086",
+     {Q::kOpcodes8086, Q::kLockAnywhere, Q::kNoCoprocessor, Q::kPushSpAfter, Q::kFullShiftCounts,
+      Q::kDivideAsTrap, Q::kDecimal8086},
+     0xffd7,
+     0xffd7,
+     0xf002},
+    // NT and IOPL cannot be set in real mode.
+    {"286",
+     {Q::kOpcodes286, Q::kLockAnywhere, Q::kOverrunIsGp, Q::kNoCoprocessor},
+     0x7fd7,
+     0x0fd7,
+     0x0002},
+    // No AC, ID and virtual interrupts.
+    {"386", {Q::kOpcodes386, Q::kNoCoprocessor}, 0x37fd7, 0x37fd7, 0x0002},
+};
+
 FeatureSet template_features(std::string_view name) {
+  if (name == "8086" || name == "286" || name == "386") return {};
   if (name == "486") return feature_set({&k486Features});
   if (name == "pentium") return feature_set({&kPentiumFeatures});
   if (name == "pentium3") return feature_set({&kPentiumFeatures, &kPentium3Features});
@@ -218,6 +247,14 @@ Result<CpuModel> parse_cpu_model(std::string_view text) {
   model.max_basic_leaf = found->max_basic_leaf;
   model.max_extended_leaf = found->max_extended_leaf;
   model.physical_bits = found->physical_bits;
+  for (const EarlyModel& early : kEarlyModels) {
+    if (early.name != name) continue;
+    model.has_cpuid = false;
+    model.quirks = early.quirks;
+    model.flags_implemented = early.flags_implemented;
+    model.flags_real_mode = early.flags_real_mode;
+    model.flags_fixed = early.flags_fixed;
+  }
   const FeatureSet host = host_features();
   const FeatureSet wanted = template_features(name);
   for (const FeatureName& entry : kFeatureNames) {

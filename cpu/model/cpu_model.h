@@ -2,6 +2,7 @@
 // this alone, so that what is advertised is what executes.
 #pragma once
 
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,34 @@
 #include "cpu/isa/feature_set.h"
 
 namespace dragoman {
+
+/// Where the processors before the 486 differ from the manual of today's in ways their programs can
+/// see. Asked when bytes are decoded and handlers chosen, never while instructions run.
+enum class Quirk : u8 {
+  kOpcodes8086,      ///< every byte means something: no #UD, aliases of real instructions instead
+  kOpcodes286,       ///< no 66h, 67h, FS, GS; of the 0Fh map only rows 0 and 1; at most 10 bytes
+  kOpcodes386,       ///< no instructions of the 486 and later
+  kLockAnywhere,     ///< LOCK is no error in front of any instruction
+  kOverrunIsGp,      ///< overruns of the stack segment in real mode raise #GP, not #SS
+  kNoCoprocessor,    ///< without an FPU, escapes and WAIT do nothing unless CR0.EM or TS is set
+  kPushSpAfter,      ///< PUSH SP pushes the value SP has afterwards
+  kFullShiftCounts,  ///< shifts by CL use all eight bits of the count
+  kDivideAsTrap,     ///< divide errors push the address of the next instruction
+  kDecimal8086,      ///< AAA and AAS without a carry to AH; DAA and DAS compare with 9Fh after AF
+  kCount
+};
+class QuirkSet {
+ public:
+  constexpr QuirkSet() = default;
+  constexpr QuirkSet(std::initializer_list<Quirk> quirks) {
+    for (const Quirk quirk : quirks) bits_ |= 1u << static_cast<unsigned>(quirk);
+  }
+  constexpr bool has(Quirk quirk) const { return (bits_ >> static_cast<unsigned>(quirk)) & 1; }
+  constexpr bool empty() const { return bits_ == 0; }
+
+ private:
+  u32 bits_ = 0;
+};
 
 struct CpuModel {
   std::string name;             ///< as given to -cpu
@@ -25,6 +54,10 @@ struct CpuModel {
   u64 tsc_hz = 1'000'000'000;   ///< guest TSC ticks per second of virtual time
   FeatureSet features;
   bool has_cpuid = true;
+  QuirkSet quirks;
+  u32 flags_implemented = 0x003f7fd7;  ///< bits of (R|E)FLAGS that can be set
+  u32 flags_real_mode = 0x003f7fd7;    ///< likewise while CR0.PE is clear
+  u32 flags_fixed = 0x2;               ///< bits that are always set
 
   /// CPUID.1:EAX, also EDX after reset.
   u32 signature() const;

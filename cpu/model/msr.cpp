@@ -128,25 +128,45 @@ bool read_msr(Cpu& cpu, u32 index, u64& value) {
       if (!cpu.has(Feature::kArchCapabilities)) break;
       value = kArchCapabilitiesValue;
       return true;
-    case kMcgCap: value = kMachineCheckBanks | bit(8); return true;
-    case kMcgStatus: value = m.mcg_status; return true;
-    case kMcgCtl: value = m.mcg_control; return true;
+    case kMcgCap:
+    case kMcgStatus:
+    case kMcgCtl:
+      if (!cpu.has(Feature::kMca)) break;
+      value = index == kMcgCap      ? kMachineCheckBanks | bit(8)
+              : index == kMcgStatus ? m.mcg_status
+                                    : m.mcg_control;
+      return true;
     case kMiscEnable: value = m.misc_enable; return true;
     case kDebugCtl: value = m.debugctl; return true;
-    case kPat: value = m.pat; return true;
-    case kMtrrDefType: value = m.mtrr_def_type; return true;
+    case kPat:
+      if (!cpu.has(Feature::kPat)) break;
+      value = m.pat;
+      return true;
+    case kMtrrDefType:
+      if (!cpu.has(Feature::kMtrr)) break;
+      value = m.mtrr_def_type;
+      return true;
     case kTscDeadline:
       if (apic == nullptr || !cpu.has(Feature::kTscDeadline)) break;
       value = apic->tsc_deadline();
       return true;
-    case kXss: value = m.xss; return true;
+    case kXss:
+      if (!cpu.has(Feature::kXsaves)) break;
+      value = m.xss;
+      return true;
     case kEfer:
       if (!cpu.has(Feature::kSyscall) && !cpu.has(Feature::kNx)) break;
       value = s.efer;
       return true;
-    case kSfmask: value = m.sfmask; return true;
-    case kFsBase: value = s.segments[kFs].base; return true;
-    case kGsBase: value = s.segments[kGs].base; return true;
+    case kSfmask:
+      if (!cpu.has(Feature::kLm)) break;
+      value = m.sfmask;
+      return true;
+    case kFsBase:
+    case kGsBase:
+      if (!cpu.has(Feature::kLm)) break;
+      value = s.segments[index == kFsBase ? kFs : kGs].base;
+      return true;
     case kTscAux:
       if (!cpu.has(Feature::kRdtscp) && !cpu.has(Feature::kRdpid)) break;
       value = m.tsc_aux;
@@ -216,17 +236,23 @@ bool write_msr(Cpu& cpu, u32 index, u64 value) {
     case kBiosUpdateTrigger: return true;
     case kBiosSignId: return true;
     case kMcgStatus:
+      if (!cpu.has(Feature::kMca)) break;
       if (value != 0) return reject();
       m.mcg_status = 0;
       return true;
-    case kMcgCtl: m.mcg_control = value; return true;
+    case kMcgCtl:
+      if (!cpu.has(Feature::kMca)) break;
+      m.mcg_control = value;
+      return true;
     case kMiscEnable: m.misc_enable = value; return true;
     case kDebugCtl: m.debugctl = value & 0x7fc3; return true;
     case kPat:
+      if (!cpu.has(Feature::kPat)) break;
       if (!valid_memory_types(value, true)) return reject();
       m.pat = value;
       return true;
     case kMtrrDefType:
+      if (!cpu.has(Feature::kMtrr)) break;
       if ((value & ~u64{0xcff}) || !valid_memory_type(static_cast<u8>(value), false)) return reject();
       m.mtrr_def_type = value;
       return true;
@@ -235,13 +261,15 @@ bool write_msr(Cpu& cpu, u32 index, u64 value) {
       apic->set_tsc_deadline(value);
       return true;
     case kXss:
-      if (!cpu.has(Feature::kXsaves) || value != 0) return reject();
+      if (!cpu.has(Feature::kXsaves)) break;
+      if (value != 0) return reject();  // no supervisor state component exists
       m.xss = value;
       return true;
     case kEfer:
       if (!cpu.has(Feature::kSyscall) && !cpu.has(Feature::kNx)) break;
       return write_efer(cpu, value);
     case kSfmask:
+      if (!cpu.has(Feature::kLm)) break;
       if (value >> 32) return reject();
       m.sfmask = value;
       return true;

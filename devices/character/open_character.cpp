@@ -17,7 +17,7 @@ bool take_prefix(std::string_view& text, std::string_view prefix) {
   return true;
 }
 
-Result<OpenedCharacter> open_tcp(std::string_view spec, std::string_view rest) {
+Result<TcpCharacter::Options> parse_tcp(std::string_view spec, std::string_view rest) {
   TcpCharacter::Options options;
   const std::size_t comma = rest.find(',');
   const std::string_view address = rest.substr(0, comma);
@@ -44,7 +44,13 @@ Result<OpenedCharacter> open_tcp(std::string_view spec, std::string_view rest) {
   }
   if (!host.empty()) options.host = host;
   options.port = address.substr(colon + 1);
+  return options;
+}
 
+Result<OpenedCharacter> open_tcp(std::string_view spec, std::string_view rest) {
+  auto parsed = parse_tcp(spec, rest);
+  if (!parsed) return parsed.error();
+  const TcpCharacter::Options options = parsed.take();
   auto opened = TcpCharacter::open(options);
   if (!opened) return opened.error();
   OpenedCharacter result;
@@ -56,7 +62,26 @@ Result<OpenedCharacter> open_tcp(std::string_view spec, std::string_view rest) {
   return result;
 }
 
+Error unknown_form(std::string_view spec) {
+  return error("unknown character device '{}'; known forms are {}", spec, kForms);
+}
+
 }  // namespace
+
+Result<void> check_character(std::string_view spec) {
+  std::string_view rest = spec;
+  take_prefix(rest, "mon:");
+  for (const std::string_view form : {"null", "none", "stdio", "pty"}) {
+    if (rest == form) return {};
+  }
+  if (take_prefix(rest, "file:")) {
+    if (rest.empty()) return error("no path in '{}'; write file:PATH", spec);
+    return {};
+  }
+  if (!take_prefix(rest, "tcp:")) return unknown_form(spec);
+  if (auto parsed = parse_tcp(spec, rest); !parsed) return parsed.error();
+  return {};
+}
 
 Result<OpenedCharacter> open_character(std::string_view spec) {
   std::string_view rest = spec;
@@ -82,7 +107,7 @@ Result<OpenedCharacter> open_character(std::string_view spec) {
     if (!tcp) return tcp.error();
     result = tcp.take();
   } else {
-    return error("unknown character device '{}'; known forms are {}", spec, kForms);
+    return unknown_form(spec);
   }
   result.multiplexed = multiplexed;
   return result;

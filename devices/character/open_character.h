@@ -20,6 +20,9 @@ struct OpenedCharacter {
   std::string notice;
 };
 
+/// Checks the form of a spec without opening anything.
+Result<void> check_character(std::string_view spec);
+
 /// Known forms: null, stdio, mon:stdio, file:PATH, pty, tcp:HOST:PORT[,server][,nowait].
 Result<OpenedCharacter> open_character(std::string_view spec);
 

@@ -17,7 +17,8 @@ Result<u16> parse_port(std::string_view key, std::string text) {
     base = 16;
   }
   u16 port = 0;
-  const auto [end, status] = std::from_chars(digits.data(), digits.data() + digits.size(), port, base);
+  const auto [end, status] =
+      std::from_chars(digits.data(), digits.data() + digits.size(), port, base);
   if (status != std::errc() || end != digits.data() + digits.size()) {
     return error("'{}={}' in -device is not a port number such as 0x501", key, text);
   }
@@ -72,7 +73,8 @@ Result<void> attach(KeyValues& properties, DeviceContext& context, const char* d
       if (d.id == *id && d.interface == "none") found = &d;
     }
     if (found == nullptr) {
-      return error("-device {},drive={}: there is no -drive with if=none and id={}", driver, *id, *id);
+      return error("-device {},drive={}: there is no -drive with if=none and id={}", driver, *id,
+                   *id);
     }
     drive = *found;
   }
@@ -90,7 +92,8 @@ Result<void> attach(KeyValues& properties, DeviceContext& context, const char* d
   auto config = context.open_drive(drive);
   if (!config) return config.error();
   context.config.drives.push_back(config.take());
-  return properties.expect_empty(fmt::format("-device {}", driver), "drive, bootindex, serial, unit");
+  return properties.expect_empty(fmt::format("-device {}", driver),
+                                 "drive, bootindex, serial, unit");
 }
 
 Result<void> virtio_blk(KeyValues& p, DeviceContext& c) {
@@ -107,7 +110,8 @@ Result<void> virtio_console(KeyValues& properties, DeviceContext& context) {
   const std::string spec = properties.take("chardev").value_or("null");
   auto backend = context.open_character(spec);
   if (!backend) return backend.error();
-  if (*backend == nullptr) return error("-device virtio-console needs chardev=SPEC, such as chardev=pty");
+  if (*backend == nullptr)
+    return error("-device virtio-console needs chardev=SPEC, such as chardev=pty");
   context.config.virtio_consoles.push_back(*backend);
   return properties.expect_empty("-device virtio-console", "chardev");
 }
@@ -155,7 +159,8 @@ constexpr Driver kDrivers[] = {
 
 std::string device_help() {
   std::string text = "Devices for -device:\n";
-  for (const Driver& driver : kDrivers) text += fmt::format("  {:<20}{}\n", driver.name, driver.summary);
+  for (const Driver& driver : kDrivers)
+    text += fmt::format("  {:<20}{}\n", driver.name, driver.summary);
   return text;
 }
 

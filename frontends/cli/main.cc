@@ -25,7 +25,7 @@ int main(int argc, char** argv) {
   Session session(std::move(command->options));
   if (auto ready = session.prepare(); !ready) {
     fmt::print(stderr, "dragoman: {}\n", ready.error().message);
-    return kExitHostError;
+    return session.failure_code();
   }
   return session.run();
 }

@@ -1,9 +1,9 @@
 #include "frontends/cli/options.h"
 
+#include <unistd.h>
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
-#include <unistd.h>
 
 #include "cpu/model/cpu_model.h"
 #include "frontends/cli/nearest.h"
@@ -34,7 +34,8 @@ Result<bool> parse_switch(std::string_view option, std::string_view key, std::st
   return error("'{}={}' in {}: use on or off", key, value, option);
 }
 
-Result<unsigned> parse_number(std::string_view option, std::string_view key, std::string_view value) {
+Result<unsigned> parse_number(std::string_view option, std::string_view key,
+                              std::string_view value) {
   unsigned number = 0;
   const auto [end, status] = std::from_chars(value.data(), value.data() + value.size(), number);
   if (status != std::errc() || end != value.data() + value.size()) {
@@ -66,9 +67,9 @@ Result<DriveOption> parse_drive(std::string_view text) {
       *target = *number;
     }
   }
-  for (const auto& [key, target] : {std::pair{"readonly", &drive.read_only},
-                                    std::pair{"read-only", &drive.read_only},
-                                    std::pair{"snapshot", &drive.snapshot}}) {
+  for (const auto& [key, target] :
+       {std::pair{"readonly", &drive.read_only}, std::pair{"read-only", &drive.read_only},
+        std::pair{"snapshot", &drive.snapshot}}) {
     if (auto v = values.take(key)) {
       auto on = parse_switch("-drive", key, *v);
       if (!on) return on.error();
@@ -79,7 +80,8 @@ Result<DriveOption> parse_drive(std::string_view text) {
   (void)values.take("aio");
   (void)values.take("discard");
   if (auto ok = values.expect_empty(
-          "-drive", "file, format, if, index, media, readonly, snapshot, serial, id, bootindex, cache");
+          "-drive",
+          "file, format, if, index, media, readonly, snapshot, serial, id, bootindex, cache");
       !ok) {
     return ok.error();
   }
@@ -89,10 +91,31 @@ Result<DriveOption> parse_drive(std::string_view text) {
                  drive.interface);
   }
   if (drive.format != "raw") {
-    return error("image format '{}' in -drive is not available; convert the image with "
-                 "'qemu-img convert -O raw' and use format=raw", drive.format);
+    return error(
+        "image format '{}' in -drive is not available; convert the image with "
+        "'qemu-img convert -O raw' and use format=raw",
+        drive.format);
   }
   return drive;
+}
+
+Result<void> check_display(const Options& o) {
+  if (!o.display.empty() && o.display != "sdl" && o.display != "curses" && o.display != "none") {
+    return error("display '{}' in -display is not available; use sdl, curses or none", o.display);
+  }
+  if (o.nographic && !o.display.empty() && o.display != "none") {
+    return error("-nographic and '-display {}' exclude each other; leave out one of them",
+                 o.display);
+  }
+  if (o.vga == "none" && !o.display.empty() && o.display != "none") {
+    return error("'-display {}' needs a graphics card; leave out -vga none", o.display);
+  }
+  if (o.display == "curses" && o.uses_stdio()) {
+    return error(
+        "-display curses needs the terminal for itself; use another -serial than stdio, "
+        "such as -serial file:PATH");
+  }
+  return {};
 }
 
 DriveOption plain_drive(std::string file, std::string interface, unsigned index, bool cdrom) {
@@ -104,13 +127,56 @@ DriveOption plain_drive(std::string file, std::string interface, unsigned index,
   return drive;
 }
 
-/// Every long option is written with one or two dashes. CLI11 wants two.
-std::vector<std::string> normalized(int argc, const char* const* argv) {
+/// Rewrites the command line for CLI11: every option, with one dash or two, becomes "--name" or
+/// "--name=value", so that values may begin with a dash.
+Result<std::vector<std::string>> normalized(int argc, const char* const* argv, CLI::App& app) {
+  std::vector<std::string> known;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) known.push_back(name);
+  }
   std::vector<std::string> arguments;
   for (int i = 1; i < argc; ++i) {
-    std::string word = argv[i];
-    if (word.size() > 2 && word[0] == '-' && word[1] != '-') word.insert(0, "-");
-    arguments.push_back(std::move(word));
+    const std::string word = argv[i];
+    if (word == "--") {
+      arguments.insert(arguments.end(), argv + i, argv + argc);
+      break;
+    }
+    if (word.size() < 2 || word[0] != '-') {
+      arguments.push_back(word);
+      continue;
+    }
+    const std::size_t begin = word[1] == '-' ? 2 : 1;
+    const std::size_t equals = word.find('=');
+    const std::string name = word.substr(begin, equals - begin);
+    const CLI::Option* option = name.size() == 1 ? app.get_option_no_throw("-" + name)
+                                                 : app.get_option_no_throw("--" + name);
+    if (option == nullptr) {
+      const std::string nearest = nearest_word(name, known);
+      return error("unknown option '{}'{}; 'dragoman -h' lists all", word.substr(0, equals),
+                   nearest.empty() ? "" : fmt::format(", did you mean '-{}'?", nearest));
+    }
+    const std::string long_name = "--" + option->get_lnames().front();
+    if (option->get_items_expected_max() == 0) {
+      if (equals != std::string::npos) {
+        return error("option '-{}' takes no value; leave out '{}'", name, word.substr(equals));
+      }
+      arguments.push_back(long_name);
+      continue;
+    }
+    std::string value;
+    if (equals != std::string::npos) {
+      value = word.substr(equals + 1);
+    } else if (++i < argc) {
+      value = argv[i];
+    } else {
+      return error("option '-{}' needs a value; 'dragoman -h' tells which", name);
+    }
+    if (value.empty()) {
+      if (name == "append") continue;  // no command line is the default
+      return error("option '-{}' was given an empty value; 'dragoman -h' tells which it takes",
+                   name);
+    }
+    arguments.push_back(long_name + "=" + value);
   }
   return arguments;
 }
@@ -150,6 +216,15 @@ Result<void> KeyValues::expect_empty(std::string_view option, std::string_view k
                items_.front().second, option, known);
 }
 
+bool Options::uses_stdio() const {
+  for (const auto* specs : {&serial, &parallel, &debugcon}) {
+    for (const std::string& spec : *specs) {
+      if (spec == "stdio" || spec == "mon:stdio") return true;
+    }
+  }
+  return nographic;
+}
+
 Result<u64> parse_memory_size(std::string_view text) {
   const std::string_view given = text;
   if (text.starts_with("size=")) text.remove_prefix(5);
@@ -157,19 +232,26 @@ Result<u64> parse_memory_size(std::string_view text) {
   const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), number);
   const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
   u64 scale = kMiB;
-  if (unit == "k" || unit == "K") scale = kKiB;
-  else if (unit == "g" || unit == "G") scale = kGiB;
-  else if (unit == "t" || unit == "T") scale = 1024 * kGiB;
-  else if (unit != "m" && unit != "M" && !unit.empty()) number = -1;
+  if (unit == "k" || unit == "K")
+    scale = kKiB;
+  else if (unit == "g" || unit == "G")
+    scale = kGiB;
+  else if (unit == "t" || unit == "T")
+    scale = 1024 * kGiB;
+  else if (unit != "m" && unit != "M" && !unit.empty())
+    number = -1;
   if (status != std::errc() || !(number > 0)) {
-    return error("memory size '{}' in -m is not a positive size; give MiB or a unit, such as -m 512 "
-                 "or -m 2G", given);
+    return error(
+        "memory size '{}' in -m is not a positive size; give MiB or a unit, such as -m 512 "
+        "or -m 2G",
+        given);
   }
   const double bytes = number * static_cast<double>(scale);
-  const u64 host = static_cast<u64>(sysconf(_SC_PHYS_PAGES)) * static_cast<u64>(sysconf(_SC_PAGE_SIZE));
+  const u64 host =
+      static_cast<u64>(sysconf(_SC_PHYS_PAGES)) * static_cast<u64>(sysconf(_SC_PAGE_SIZE));
   if (bytes > static_cast<double>(host)) {
-    return error("memory size '{}' in -m is more than this host has ({} MiB); use a smaller -m", given,
-                 host / kMiB);
+    return error("memory size '{}' in -m is more than this host has ({} MiB); use a smaller -m",
+                 given, host / kMiB);
   }
   const u64 rounded = static_cast<u64>(bytes) & ~(kMiB - 1);
   if (rounded < kMiB) {
@@ -186,30 +268,38 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
                "Options take one dash or two; spellings are those of QEMU.");
   app.name("dragoman");
   app.set_help_flag("-h,--help", "Show this text");
-  std::vector<std::string> files, drives, devices, hd(4), cdroms, floppies(2), accel, smp, memory, m_opt;
+  std::vector<std::string> files, drives, devices, hd(4), cdroms, floppies(2), accel, smp, memory,
+      m_opt;
   std::string boot, machine;
   bool version = false;
 
   app.add_option("FILE", files, "Disk image, ISO, floppy, Linux kernel, multiboot or ELF image");
   const char* kMachine = "Machine";
-  app.add_option("-m,--memory", memory, "RAM: MiB, or with a unit (512M, 2G); default 128M")->group(kMachine);
+  app.add_option("-m,--memory", memory, "RAM: MiB, or with a unit (512M, 2G); default 128M")
+      ->group(kMachine);
   app.add_option("--smp", smp, "Number of processors (1)")->group(kMachine);
-  app.add_option("--cpu", o.cpu, "Processor model and +feature,-feature; 'help' lists them")->group(kMachine);
+  app.add_option("--cpu", o.cpu, "Processor model and +feature,-feature; 'help' lists them")
+      ->group(kMachine);
   app.add_option("-M,--machine", machine, "Board: pc")->group(kMachine);
-  app.add_option("--accel", accel, "How guest code runs: interp")->group(kMachine);
+  app.add_option("--accel", accel, "How guest code runs: interp or jit")->group(kMachine);
   app.add_option("--rtc", o.rtc, "base=utc|localtime|YYYY-MM-DDTHH:MM:SS")->group(kMachine);
   app.add_option("--uuid", o.uuid, "System UUID in SMBIOS")->group(kMachine);
   app.add_option("--name", o.name, "Name of the machine")->group(kMachine);
-  app.add_option("--device", devices, "Add a device, such as virtio-rng-pci; 'help' lists them")->group(kMachine);
+  app.add_option("--device", devices, "Add a device, such as virtio-rng-pci; 'help' lists them")
+      ->group(kMachine);
   app.add_option("--vga", o.vga, "Graphics card: std or none")->group(kMachine);
-  app.add_option("--icount", o.icount, "Repeatable run, shift=N: 2^N ns per instruction")->group(kMachine);
+  app.add_option("--icount", o.icount, "Repeatable run, shift=N: 2^N ns per instruction")
+      ->group(kMachine);
   const char* kBoot = "Boot and media";
-  app.add_option("--kernel", o.kernel, "Linux, multiboot or ELF kernel, started without firmware")->group(kBoot);
+  app.add_option("--kernel", o.kernel, "Linux, multiboot or ELF kernel, started without firmware")
+      ->group(kBoot);
   app.add_option("--initrd", o.initrd, "Initial RAM disk or multiboot modules")->group(kBoot);
   app.add_option("--append", o.append, "Kernel command line")->group(kBoot);
   app.add_option("--bios", o.bios, "Firmware image (default: SeaBIOS)")->group(kBoot);
   app.add_option("--boot", boot, "order=acdn, menu=on|off")->group(kBoot);
-  app.add_option("--drive", drives, "file=,if=ide|virtio|floppy,index=,media=disk|cdrom,readonly=,snapshot=")->group(kBoot);
+  app.add_option("--drive", drives,
+                 "file=,if=ide|virtio|floppy,index=,media=disk|cdrom,readonly=,snapshot=")
+      ->group(kBoot);
   for (unsigned i = 0; i < 4; ++i) {
     const std::string name = std::string("--hd") + static_cast<char>('a' + i);
     app.add_option(name, hd[i], fmt::format("IDE hard disk {} image", i))->group(kBoot);
@@ -217,48 +307,56 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
   app.add_option("--cdrom", cdroms, "CD-ROM image (IDE, second channel)")->group(kBoot);
   app.add_option("--fda", floppies[0], "Floppy image in drive A")->group(kBoot);
   app.add_option("--fdb", floppies[1], "Floppy image in drive B")->group(kBoot);
-  app.add_flag("--snapshot", o.snapshot, "Write to temporary files instead of the images")->group(kBoot);
+  app.add_flag("--snapshot", o.snapshot, "Write to temporary files instead of the images")
+      ->group(kBoot);
   const char* kConsole = "Display and consoles";
-  app.add_flag("--nographic", o.nographic, "No window; serial port and monitor keys on the terminal")->group(kConsole);
-  app.add_option("--display", o.display, "sdl, curses or none")->group(kConsole);
-  app.add_option("--serial", o.serial, "stdio, mon:stdio, file:PATH, null, pty, tcp:127.0.0.1:PORT[,server]")->group(kConsole);
+  app.add_flag("--nographic", o.nographic,
+               "No window; serial port and monitor keys on the terminal")
+      ->group(kConsole);
+  app.add_option("--display", o.display, "sdl (window), curses (text on the terminal) or none")
+      ->group(kConsole);
+  app.add_option("--serial", o.serial,
+                 "stdio, mon:stdio, file:PATH, null, pty, tcp:127.0.0.1:PORT[,server]")
+      ->group(kConsole);
   app.add_option("--parallel", o.parallel, "Like --serial, for the printer port")->group(kConsole);
-  app.add_option("--debugcon", o.debugcon, "Like --serial, for the debug port E9h")->group(kConsole);
+  app.add_option("--debugcon", o.debugcon, "Like --serial, for the debug port E9h")
+      ->group(kConsole);
   app.add_option("--monitor", o.monitor, "none (a monitor is not available yet)")->group(kConsole);
   const char* kRun = "Running";
   app.add_flag("--no-reboot", o.no_reboot, "A reset ends the program")->group(kRun);
   app.add_flag("--no-shutdown", o.no_shutdown, "Power off keeps the program running")->group(kRun);
-  app.add_option("--timeout", o.timeout_seconds, "End after so many seconds (exit code 124)")->group(kRun);
-  app.add_option("--expect", o.expect, "End with 0 when this text appears on a serial port")->group(kRun);
-  app.add_flag("--state-hash", o.print_state, "At the end print instruction count and a hash of RAM and registers")->group(kRun);
-  app.add_option("-d", o.log_categories, "Log: int,in_asm,exec,guest_errors,unimp")->group(kRun);
-  app.add_option("-D", o.log_file, "Log file (default: stderr)")->group(kRun);
+  app.add_option("--timeout", o.timeout_seconds, "End after so many seconds (exit code 124)")
+      ->group(kRun);
+  app.add_option("--expect", o.expect, "End with 0 when this text appears on a serial port")
+      ->group(kRun);
+  app.add_flag("--state-hash", o.print_state,
+               "At the end print instruction count and a hash of RAM and registers")
+      ->group(kRun);
+  app.add_option("-d,--log", o.log_categories, "Log: int,in_asm,exec,guest_errors,unimp")
+      ->group(kRun);
+  app.add_option("-D,--log-file", o.log_file, "Log file (default: stderr)")->group(kRun);
   app.add_flag("--version", version, "Show the version")->group(kRun);
-  app.footer("Exit codes: 0 power off or --expect seen, 1 host error, 2 bad usage, 4 triple fault or\n"
-             "reset with -no-reboot after one, 124 timeout; isa-debug-exit: (value << 1) | 1.\n"
-             "With -nographic: Ctrl-A X leaves, Ctrl-A H helps.");
+  app.footer(
+      "The display is a window where DISPLAY or WAYLAND_DISPLAY is set, else the terminal.\n"
+      "In the window: Ctrl+Alt+G captures and releases the mouse, Ctrl+Alt+F is full screen.\n"
+      "On the terminal (-nographic, -display curses, mon:stdio): Ctrl-A X leaves.\n"
+      "Exit codes: 0 power off, --expect seen, window closed or -no-reboot after a reset;\n"
+      "1 a file or the host failed, 2 wrong option or value, 4 triple fault with -no-reboot,\n"
+      "124 --timeout; isa-debug-exit: (value << 1) | 1.");
 
-  std::vector<std::string> arguments = normalized(argc, argv);
-  std::vector<std::string> known;
   for (CLI::Option* option : app.get_options()) {
+    if (option->get_positional()) continue;
     // An option that may be repeated takes one value each time; what follows is the image file.
-    if (!option->get_positional() && option->get_expected_max() > 1) option->allow_extra_args(false);
-    for (const std::string& name : option->get_lnames()) known.push_back(name);
-  }
-  for (const std::string& word : arguments) {
-    if (!word.starts_with("--") || word == "--") continue;
-    const std::string name = word.substr(2, word.find('=') - 2);
-    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
-    // A word after an option that takes a value may start with a dash only as that value.
-    const auto at = static_cast<std::size_t>(&word - arguments.data());
-    if (at > 0 && arguments[at - 1].starts_with("-") &&
-        (arguments[at - 1] == "--append" || arguments[at - 1] == "--expect" || arguments[at - 1] == "-m")) {
-      continue;
+    // Of the others the last one counts.
+    if (option->get_expected_max() > 1) {
+      option->allow_extra_args(false);
+    } else if (option->get_items_expected_max() == 1) {
+      option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
     }
-    const std::string nearest = nearest_word(name, known);
-    return error("unknown option '-{}'{}; 'dragoman -h' lists all", name,
-                 nearest.empty() ? "" : fmt::format(", did you mean '-{}'?", nearest));
   }
+  auto words = normalized(argc, argv, app);
+  if (!words) return words.error();
+  std::vector<std::string> arguments = words.take();
   std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
   try {
     app.parse(arguments);
@@ -284,6 +382,10 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
                  files[0], files[1]);
   }
   if (!files.empty()) o.file = files[0];
+  if (auto ok = check_display(o); !ok) return ok.error();
+  if (o.timeout_seconds && !(*o.timeout_seconds > 0 && *o.timeout_seconds < 1e9)) {
+    return error("'--timeout {}' is not a positive number of seconds", *o.timeout_seconds);
+  }
   if (!memory.empty()) {
     auto size = parse_memory_size(memory.back());
     if (!size) return size.error();
@@ -304,7 +406,8 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
     KeyValues values = KeyValues::parse(machine, "type");
     if (auto v = values.take("type")) o.machine = *v;
     if (auto v = values.take("accel")) accel.push_back(*v);
-    for (const char* harmless : {"usb", "kernel_irqchip", "graphics", "hpet", "acpi"}) (void)values.take(harmless);
+    for (const char* harmless : {"usb", "kernel_irqchip", "graphics", "hpet", "acpi"})
+      (void)values.take(harmless);
     if (auto ok = values.expect_empty("-machine", "type, accel"); !ok) return ok.error();
     if (o.machine == "help") {
       command.text = "Boards for -machine:\n  pc  i440FX, PIIX3, PIIX4 (default)\n";
@@ -317,8 +420,9 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
   if (!accel.empty()) {
     KeyValues values = KeyValues::parse(accel.back(), "accel");
     o.accel = values.take("accel").value_or("interp");
-    if (o.accel != "interp") {
-      return error("accelerator '{}' in -accel is not available; use -accel interp", o.accel);
+    if (o.accel != "interp" && o.accel != "jit") {
+      return error("accelerator '{}' in -accel is not available; use -accel interp or -accel jit",
+                   o.accel);
     }
   }
   if (!boot.empty()) {
@@ -333,8 +437,9 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
     (void)values.take("strict");
     if (auto ok = values.expect_empty("-boot", "order, once, menu, strict"); !ok) return ok.error();
     if (o.boot_order.find_first_not_of("acdn") != std::string::npos) {
-      return error("boot order '{}' in -boot: use letters a (floppy), c (disk), d (CD-ROM), n (network)",
-                   o.boot_order);
+      return error(
+          "boot order '{}' in -boot: use letters a (floppy), c (disk), d (CD-ROM), n (network)",
+          o.boot_order);
     }
   }
   for (unsigned i = 0; i < 4; ++i) {

@@ -76,6 +76,9 @@ struct Options {
   std::string expect;
   bool print_state = false;
   bool start_paused = false;
+
+  /// Whether a port is connected to the terminal the program was started on.
+  bool uses_stdio() const;
 };
 
 /// What parse_options() wants the program to do.

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <fstream>
@@ -16,7 +17,6 @@
 #include "devices/block/memory_image.h"
 #include "devices/block/raw_image.h"
 #include "devices/block/snapshot_image.h"
-#include "devices/character/backends.h"
 #include "frontends/cli/device_options.h"
 #include "frontends/cli/nearest.h"
 #include "roms/roms.h"
@@ -68,7 +68,8 @@ Result<std::array<u8, 16>> parse_uuid(const std::string& text) {
     ++digits;
   }
   if (digits != 32) {
-    return error("'{}' in -uuid is not a UUID; write it as xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", text);
+    return error("'{}' in -uuid is not a UUID; write it as xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx",
+                 text);
   }
   return uuid;
 }
@@ -77,11 +78,17 @@ Result<std::array<u8, 16>> parse_uuid(const std::string& text) {
 
 Session::~Session() = default;
 
+Error Session::host_problem(Error cause) {
+  failure_code_ = kExitHostError;
+  return cause;
+}
+
 Result<void> Session::open_log() {
   if (!options_.log_categories.empty()) {
     if (auto ok = log_.enable(options_.log_categories); !ok) return ok;
   }
-  if (!options_.log_file.empty()) return log_.open(options_.log_file);
+  if (options_.log_file.empty()) return {};
+  if (auto ok = log_.open(options_.log_file); !ok) return host_problem(ok.error());
   return {};
 }
 
@@ -114,7 +121,8 @@ Result<DriveConfig> Session::open_drive(const DriveOption& drive) {
   }
   if (config.interface == DriveInterface::kIde) {
     config.index = drive.index ? *drive.index : free_ide_index(drive.cdrom);
-    if (config.index >= 4) return error("there are four IDE drives (index 0 to 3); use if=virtio for more");
+    if (config.index >= 4)
+      return error("there are four IDE drives (index 0 to 3); use if=virtio for more");
   } else if (config.interface == DriveInterface::kFloppy) {
     config.index = drive.index.value_or(0);
     if (config.index >= 2) return error("there are two floppy drives (index 0 and 1)");
@@ -122,8 +130,8 @@ Result<DriveConfig> Session::open_drive(const DriveOption& drive) {
   for (const DriveConfig& other : config_.drives) {
     if (config.interface != DriveInterface::kVirtio && other.interface == config.interface &&
         other.index == config.index) {
-      return error("two drives are attached as {} index {}; give another index=",
-                   drive.interface, config.index);
+      return error("two drives are attached as {} index {}; give another index=", drive.interface,
+                   config.index);
     }
   }
   if (drive.file.empty()) {
@@ -132,13 +140,13 @@ Result<DriveConfig> Session::open_drive(const DriveOption& drive) {
   }
   const bool snapshot = drive.snapshot || options_.snapshot;
   const bool read_only = drive.read_only || drive.cdrom || snapshot;
-  auto image = RawImage::open(drive.file, read_only ? RawImage::Access::kReadOnly
-                                                    : RawImage::Access::kReadWrite);
-  if (!image) return image.error();
+  auto image = RawImage::open(
+      drive.file, read_only ? RawImage::Access::kReadOnly : RawImage::Access::kReadWrite);
+  if (!image) return host_problem(image.error());
   std::unique_ptr<BlockImage> opened = image.take();
   if (snapshot && !drive.cdrom) {
     auto overlay = SnapshotImage::create(std::move(opened));
-    if (!overlay) return overlay.error();
+    if (!overlay) return host_problem(overlay.error());
     opened = overlay.take();
   }
   config.image = std::move(opened);
@@ -149,17 +157,22 @@ Result<void> Session::open_boot_file() {
   if (!options_.file) return {};
   const std::string& path = *options_.file;
   std::ifstream in(path, std::ios::binary);
-  struct stat info{};
+  struct stat info {};
   if (stat(path.c_str(), &info) != 0) {
-    return error("cannot open '{}': {}; give a disk image, ISO, floppy or kernel", path,
-                 std::strerror(errno));
+    return host_problem(error("cannot open '{}': {}; give a disk image, ISO, floppy or kernel",
+                              path, std::strerror(errno)));
   }
-  if (S_ISDIR(info.st_mode)) return error("'{}' is a directory; give an image file", path);
+  if (S_ISDIR(info.st_mode)) {
+    return host_problem(error("'{}' is a directory; give an image file", path));
+  }
   Bytes head(std::min<u64>(static_cast<u64>(info.st_size), 16 * kMiB));
   in.read(reinterpret_cast<char*>(head.data()), static_cast<std::streamsize>(head.size()));
-  if (!in) return error("cannot read '{}': {}", path, std::strerror(errno));
+  if (!in) {
+    return host_problem(
+        error("cannot read '{}': {}; check its permissions", path, std::strerror(errno)));
+  }
   auto kind = detect_image(head, static_cast<u64>(info.st_size));
-  if (!kind) return error("'{}': {}", path, kind.error().message);
+  if (!kind) return host_problem(error("'{}': {}", path, kind.error().message));
   DriveOption drive;
   drive.file = path;
   switch (*kind) {
@@ -204,10 +217,12 @@ Result<void> Session::open_drives() {
   return {};
 }
 
-Result<CharacterBackend*> Session::open_character_device(const std::string& spec, bool watch_expect) {
+Result<CharacterBackend*> Session::open_character_device(const std::string& spec,
+                                                         bool watch_expect) {
   if (spec == "none") return static_cast<CharacterBackend*>(nullptr);
+  if (auto form = check_character(spec); !form) return form.error();
   auto opened = open_character(spec);
-  if (!opened) return opened.error();
+  if (!opened) return host_problem(opened.error());
   if (!opened->notice.empty()) fmt::print(stderr, "{}\n", opened->notice);
   opened->backend->wait_for_peer();
   characters_.push_back(std::move(opened->backend));
@@ -238,7 +253,8 @@ Result<CharacterBackend*> Session::open_character_device(const std::string& spec
 Result<void> Session::open_characters() {
   std::vector<std::string> serial = options_.serial;
   if (serial.empty()) serial.push_back(options_.nographic ? "mon:stdio" : "null");
-  if (serial.size() > 4) return error("there are four serial ports; {} -serial options were given", serial.size());
+  if (serial.size() > 4)
+    return error("there are four serial ports; {} -serial options were given", serial.size());
   for (std::size_t i = 0; i < serial.size(); ++i) {
     auto backend = open_character_device(serial[i], true);
     if (!backend) return backend.error();
@@ -259,9 +275,10 @@ Result<void> Session::open_characters() {
 
 Result<void> Session::add_devices() {
   for (DeviceOption& option : options_.devices) {
-    DeviceContext context{options_, config_,
-                          [this](const std::string& spec) { return open_character_device(spec, true); },
-                          [this](const DriveOption& drive) { return open_drive(drive); }};
+    DeviceContext context{
+        options_, config_,
+        [this](const std::string& spec) { return open_character_device(spec, true); },
+        [this](const DriveOption& drive) { return open_drive(drive); }};
     if (auto ok = add_device_option(option, context); !ok) return ok;
   }
   return {};
@@ -274,11 +291,11 @@ Result<void> Session::open_firmware() {
   }
   if (!options_.kernel.empty() && options_.bios.empty()) return {};
   auto firmware = load_firmware(options_.bios.empty() ? kDefaultFirmware : options_.bios);
-  if (!firmware) return firmware.error();
+  if (!firmware) return host_problem(firmware.error());
   config_.firmware = firmware.take();
   if (config_.has_vga) {
     auto rom = load_option_rom(kDefaultVgaRom);
-    if (!rom) return rom.error();
+    if (!rom) return host_problem(rom.error());
     config_.vga_rom = rom.take();
   }
   return {};
@@ -291,7 +308,7 @@ Result<void> Session::open_kernel() {
     return {};
   }
   auto kernel = read_whole_file(options_.kernel, "kernel", kMaxKernelBytes);
-  if (!kernel) return kernel.error();
+  if (!kernel) return host_problem(kernel.error());
   KernelConfig config;
   config.kernel = kernel.take();
   config.name = options_.kernel;
@@ -299,12 +316,12 @@ Result<void> Session::open_kernel() {
   if (!options_.initrd.empty()) {
     if (is_linux_kernel(config.kernel)) {
       auto initrd = read_whole_file(options_.initrd, "initial RAM disk", kMaxKernelBytes);
-      if (!initrd) return initrd.error();
+      if (!initrd) return host_problem(initrd.error());
       config.modules.push_back({initrd.take(), ""});
     } else {
       for (const ModuleName& module : parse_module_list(options_.initrd)) {
         auto bytes = read_whole_file(module.path, "boot module", kMaxKernelBytes);
-        if (!bytes) return bytes.error();
+        if (!bytes) return host_problem(bytes.error());
         config.modules.push_back({bytes.take(), module.command_line});
       }
     }
@@ -348,7 +365,8 @@ Result<void> Session::parse_time() {
       const char* end = strptime(base.c_str(), "%Y-%m-%dT%H:%M:%S", &date);
       if (end == nullptr) end = strptime(base.c_str(), "%Y-%m-%d", &date);
       if (end == nullptr || *end != '\0') {
-        return error("'base={}' in -rtc: use utc, localtime or a date such as 2026-01-31T12:00:00", base);
+        return error("'base={}' in -rtc: use utc, localtime or a date such as 2026-01-31T12:00:00",
+                     base);
       }
       config_.rtc_unix_seconds = static_cast<u64>(timegm(&date));
     }
@@ -365,8 +383,9 @@ void Session::set_boot_order() {
       if (drive.boot_index) continue;
       const bool matches = letter == 'a'   ? drive.interface == DriveInterface::kFloppy
                            : letter == 'd' ? drive.cdrom
-                           : letter == 'c' ? !drive.cdrom && drive.interface != DriveInterface::kFloppy
-                                           : false;
+                           : letter == 'c'
+                               ? !drive.cdrom && drive.interface != DriveInterface::kFloppy
+                               : false;
       if (matches) drive.boot_index = next++;
     }
   }
@@ -379,6 +398,7 @@ Result<void> Session::prepare() {
   config_.cpu = cpu.take();
   config_.name = options_.name;
   config_.ram_bytes = options_.ram_bytes;
+  config_.jit = options_.accel == "jit";
   config_.reboot = !options_.no_reboot;
   config_.shutdown = !options_.no_shutdown;
   config_.boot_menu = options_.boot_menu;
@@ -404,25 +424,58 @@ Result<void> Session::prepare() {
   }
   set_boot_order();
   auto machine = Machine::create(config_, log_);
-  if (!machine) return machine.error();
+  if (!machine) return host_problem(machine.error());
   machine_ = machine.take();
   for (const auto& character : characters_) {
     machine_->add_poll_source(*character);
     machine_->add_housekeeping([c = character.get()] { c->flush(); });
   }
-  poll_sources_.push_back(std::make_unique<SignalSource>(
-      [this] { machine_->stop({StopCause::kRequested, 0, "signal"}); }));
+  poll_sources_.push_back(std::make_unique<SignalSource>([this] {
+    machine_->stop({StopCause::kRequested, 0, "signal"});
+  }));
   machine_->add_poll_source(*poll_sources_.back());
+  return open_display();
+}
+
+Result<void> Session::open_display() {
+  std::string display = options_.display;
+  if (options_.nographic || machine_->board().vga() == nullptr) display = "none";
+  if (display.empty()) {
+    const auto is_set = [](const char* name) {
+      const char* value = std::getenv(name);
+      return value != nullptr && *value != '\0';
+    };
+    display = is_set("DISPLAY") || is_set("WAYLAND_DISPLAY")         ? "sdl"
+              : isatty(STDOUT_FILENO) != 0 && !options_.uses_stdio() ? "curses"
+                                                                     : "none";
+  }
+  const auto quit = [this] { machine_->stop({StopCause::kRequested, 0, ""}); };
+  if (display == "sdl") {
+    auto window = SdlDisplay::open(machine_->board(), options_.name, quit);
+    if (!window) return host_problem(window.error());
+    window_ = window.take();
+    machine_->add_housekeeping([this] { window_->update(); });
+  } else if (display == "curses") {
+    if (isatty(STDOUT_FILENO) == 0) {
+      return host_problem(
+          error("-display curses needs a terminal, and standard output is none; use "
+                "-display none with -serial file:PATH"));
+    }
+    terminal_ = std::make_unique<StdioCharacter>();
+    terminal_display_ = std::make_unique<TerminalDisplay>(*terminal_, machine_->board(), quit);
+    machine_->add_poll_source(*terminal_);
+    machine_->add_housekeeping([this] { terminal_display_->update(); });
+  }
   return {};
 }
 
 int Session::run() {
   if (options_.timeout_seconds) {
-    machine_->set_host_deadline(host_time_ns() +
-                                static_cast<u64>(*options_.timeout_seconds * 1e9));
+    machine_->set_host_deadline(host_time_ns() + static_cast<u64>(*options_.timeout_seconds * 1e9));
   }
   const StopReason reason = machine_->run();
   for (const auto& character : characters_) character->flush();
+  terminal_display_.reset();  // what follows belongs on the ordinary screen
   if (options_.print_state) {
     fmt::print(stderr, "instructions {} hash {:016x}\n", machine_->instructions(),
                machine_->state_hash());
@@ -438,7 +491,8 @@ int Session::run() {
     case StopCause::kReset:
       return kExitOk;
     case StopCause::kTimeout:
-      fmt::print(stderr, "dragoman: stopped after the --timeout of {} s\n", *options_.timeout_seconds);
+      fmt::print(stderr, "dragoman: stopped after the --timeout of {} s\n",
+                 *options_.timeout_seconds);
       return kExitTimeout;
     case StopCause::kHostError:
       fmt::print(stderr, "dragoman: {}\n", reason.message);

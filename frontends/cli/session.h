@@ -7,10 +7,13 @@
 #include <vector>
 
 #include "base/log.h"
+#include "devices/character/backends.h"
 #include "devices/character/expect.h"
 #include "devices/character/mux.h"
 #include "devices/character/open_character.h"
 #include "frontends/cli/options.h"
+#include "frontends/sdl/sdl_display.h"
+#include "frontends/terminal/terminal_display.h"
 #include "machine/machine.h"
 
 namespace dragoman {
@@ -21,7 +24,6 @@ enum ExitCode : int {
   kExitHostError = 1,
   kExitUsage = 2,
   kExitTripleFault = 4,
-  kExitReset = 6,
   kExitTimeout = 124,
 };
 
@@ -32,6 +34,9 @@ class Session {
 
   /// Opens everything and builds the machine; an Error is bad usage or a host problem.
   Result<void> prepare();
+  /// Exit code for an Error of prepare(): kExitHostError for files and other things of the host
+  /// that cannot be used, kExitUsage for wrong options and values.
+  int failure_code() const { return failure_code_; }
   /// Runs to the end and returns the exit code.
   int run();
 
@@ -44,6 +49,8 @@ class Session {
   Result<void> add_devices();
   Result<void> open_kernel();
   Result<void> parse_time();
+  Result<void> open_display();
+  Error host_problem(Error cause);
   void set_boot_order();
   Result<CharacterBackend*> open_character_device(const std::string& spec, bool watch_expect);
   unsigned free_ide_index(bool cdrom) const;
@@ -58,6 +65,10 @@ class Session {
   std::vector<std::unique_ptr<PollSource>> poll_sources_;
   std::vector<CharacterBackend*> mux_owner_serial_;
   std::unique_ptr<Machine> machine_;
+  std::unique_ptr<SdlDisplay> window_;
+  std::unique_ptr<StdioCharacter> terminal_;
+  std::unique_ptr<TerminalDisplay> terminal_display_;
+  int failure_code_ = kExitUsage;
 };
 
 }  // namespace dragoman

@@ -9,6 +9,9 @@
 namespace dragoman {
 namespace {
 
+constexpr int kTextWidth = 720;
+constexpr int kTextHeight = 400;
+constexpr unsigned kLeastSide = 64;     // smaller "screens" are a card without a mode
 constexpr unsigned kSmallWidth = 400;   // screens up to this width start doubled
 constexpr unsigned kMostPixels = 8192;  // a texture side the software renderer surely takes
 
@@ -39,12 +42,14 @@ Result<void> SdlDisplay::create() {
   if (SDL_InitSubSystem(SDL_INIT_VIDEO) != 0) {
     return error("cannot open a window with -display sdl: {}; {}", SDL_GetError(), kRemedy);
   }
-  const Size size = board_.vga()->renderer().size();
-  const int scale = initial_scale(size);
-  window_ =
-      SDL_CreateWindow(title_.c_str(), SDL_WINDOWPOS_UNDEFINED, SDL_WINDOWPOS_UNDEFINED,
-                       std::max(64, static_cast<int>(size.width) * scale),
-                       std::max(64, static_cast<int>(size.height) * scale), SDL_WINDOW_RESIZABLE);
+  // Without a display SDL falls back to drivers that show nothing to anybody.
+  const std::string driver = SDL_GetCurrentVideoDriver();
+  if ((driver == "offscreen" || driver == "dummy") && SDL_getenv("SDL_VIDEODRIVER") == nullptr) {
+    return error("cannot open a window with -display sdl: no display was found; {}", kRemedy);
+  }
+  // The card has no mode yet; firmware begins with text of 720 x 400 pixels.
+  window_ = SDL_CreateWindow(title_.c_str(), SDL_WINDOWPOS_CENTERED, SDL_WINDOWPOS_CENTERED,
+                             kTextWidth, kTextHeight, SDL_WINDOW_RESIZABLE);
   if (window_ != nullptr) renderer_ = SDL_CreateRenderer(window_, -1, SDL_RENDERER_SOFTWARE);
   if (renderer_ == nullptr) {
     return error("cannot open a window with -display sdl: {}; {}", SDL_GetError(), kRemedy);
@@ -185,7 +190,8 @@ void SdlDisplay::capture(bool on) {
 
 void SdlDisplay::toggle_full_screen() {
   const bool wanted = !full_screen_;
-  if (SDL_SetWindowFullscreen(window_, wanted ? u32{SDL_WINDOW_FULLSCREEN_DESKTOP} : 0u) != 0) return;
+  if (SDL_SetWindowFullscreen(window_, wanted ? u32{SDL_WINDOW_FULLSCREEN_DESKTOP} : 0u) != 0)
+    return;
   full_screen_ = wanted;
   stale_ = true;
 }
@@ -217,10 +223,11 @@ bool SdlDisplay::resize(Size size) {
   size_ = size;
   pixels_.assign(u64{size.width} * size.height, 0);
   const u32 own_size = SDL_WINDOW_FULLSCREEN | SDL_WINDOW_FULLSCREEN_DESKTOP | SDL_WINDOW_MAXIMIZED;
-  if ((SDL_GetWindowFlags(window_) & own_size) == 0) {
+  if ((SDL_GetWindowFlags(window_) & own_size) == 0 && size.width >= kLeastSide &&
+      size.height >= kLeastSide) {
     const int scale = initial_scale(size);
-    SDL_SetWindowSize(window_, std::max(64, static_cast<int>(size.width) * scale),
-                      std::max(64, static_cast<int>(size.height) * scale));
+    SDL_SetWindowSize(window_, static_cast<int>(size.width) * scale,
+                      static_cast<int>(size.height) * scale);
   }
   return true;
 }

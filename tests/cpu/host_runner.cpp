@@ -95,16 +95,20 @@ void write_leave(u8* leave, u8* recover) {
   a.absolute(kStore, kStackPointer, field(reg_offset(kStackPointer)));
   a.absolute(kLoad, kStackPointer, field(offsetof(Control, host_rsp)));
   a.bytes({0x9c, 0x8f, 0x04, 0x25}).dword(field(offsetof(Control, flags)));  // pushfq; pop
+  a.bytes({0x6a, 0x02, 0x9d});  // push 2; popfq: no alignment checks in what follows
   for (unsigned i = 0; i < 16; ++i) {
     if (i != kStackPointer) a.absolute(kStore, i, field(reg_offset(i)));
   }
-  a.bytes({0xe9}).dword(static_cast<u32>(kRecover - (kLeave + 8 + 8 + 8 + 15 * 8 + 5)));
+  a.bytes({0xe9}).dword(static_cast<u32>(kRecover - (kLeave + 8 + 8 + 8 + 3 + 15 * 8 + 5)));
   Assembler b(recover);
   b.absolute(kLoad, kStackPointer, field(offsetof(Control, host_rsp)));
   b.bytes({0xfc, 0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b, 0xc3});
 }
 
 void on_fault(int number, siginfo_t*, void* context) {
+  // The kernel leaves AC as the instruction had it; compiled code is not aligned that well.
+  constexpr unsigned long long kAlignmentCheck = 1 << 18;
+  __builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() & ~kAlignmentCheck);
   auto* c = static_cast<ucontext_t*>(context);
   greg_t* g = c->uc_mcontext.gregs;
   Control& k = control();
@@ -218,8 +222,12 @@ void HostRunner::run(std::span<const u8> instruction, bool code32, RunnerState& 
   state.fault = -1;
   state.error = state.cr2 = 0;
   switch (k.exit) {
-    case 0: state.rip = next; break;
-    case 1: state.rip = next + kBranch; break;
+    case 0:
+      state.rip = next;
+      break;
+    case 1:
+      state.rip = next + kBranch;
+      break;
     default:
       state.rip = k.rip;
       state.fault = static_cast<int>(k.fault);

@@ -27,7 +27,7 @@ bool report_x87_error(Cpu& cpu) {
   if (host.ferr || cpu.interrupts() == nullptr) return true;
   host.ferr = true;
   cpu.interrupts()->set_ferr(true);
-  if (cpu.attention() && (cpu.state.flags & kFlagIf)) return cpu.restart_instruction();
+  if (cpu.attention() && (cpu.state.flags & kFlagIf)) return cpu.restart_instruction(false);
   return true;
 }
 

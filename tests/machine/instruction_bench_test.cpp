@@ -1,0 +1,117 @@
+// Single instructions on the bench: states in, states out.
+#include "machine/instruction_bench.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+
+namespace dragoman {
+namespace {
+
+std::unique_ptr<InstructionBench> bench(u64 ram = InstructionBench::kDefaultRam) {
+  return std::move(InstructionBench::create(parse_cpu_model("max").value(), ram).value());
+}
+void code(InstructionBench& b, u64 address, std::initializer_list<u8> bytes) {
+  b.write(address, std::span<const u8>(bytes.begin(), bytes.size()));
+}
+
+TEST(InstructionBench, StepsOneInstructionOfEachMode) {
+  const auto b = bench();
+  struct Case {
+    BenchMode mode;
+    u64 rax, expected;  // after ADD rAX,1 with the operand size of the mode
+    u64 length;
+  };
+  for (const Case& c :
+       {Case{BenchMode::kReal, 0xffffffff, 0xffff0000, 3},
+        Case{BenchMode::kProtected16, 0xffffffff, 0xffff0000, 3},
+        Case{BenchMode::kProtected32, ~u64{0}, 0, 3}, Case{BenchMode::kLong64, ~u64{0}, 0, 3}}) {
+    b->enter(c.mode);
+    code(*b, 0x1000, {0x83, 0xc0, 0x01});
+    b->state().rip() = 0x1000;
+    b->state().regs[kRax] = c.rax;
+    b->state_changed();
+    EXPECT_EQ(b->step(), RunExit::kBudget);
+    EXPECT_EQ(b->state().regs[kRax], c.expected) << static_cast<int>(c.mode);
+    EXPECT_EQ(b->state().rip(), 0x1000 + c.length);
+    EXPECT_TRUE(b->flags() & kFlagZf);
+  }
+}
+
+TEST(InstructionBench, DeliversAFaultAsOneStep) {
+  const auto b = bench();
+  code(*b, 0x1000, {0xf7, 0xf1});  // DIV CX with CX = 0
+  code(*b, 0, {0x34, 0x12, 0x00, 0x20});
+  b->set_real_segment(kSs, 0x3000);
+  b->state().regs[kRsp] = 0x100;
+  b->state().rip() = 0x1000;
+  b->state_changed();
+  b->step();
+  EXPECT_EQ(b->state().segments[kCs].selector, 0x2000);
+  EXPECT_EQ(b->state().rip(), 0x1234u);
+  EXPECT_EQ(b->state().regs[kRsp], 0xfau);
+  EXPECT_EQ(b->read(0x300fb) << 8 | b->read(0x300fa), 0x1000);
+}
+
+TEST(InstructionBench, PortsReadAllOnesAndHltEndsARun) {
+  const auto b = bench();
+  code(*b, 0x1000, {0xe5, 0x60, 0xf4, 0x40});  // IN AX,60h; HLT; INC AX
+  b->state().rip() = 0x1000;
+  b->state_changed();
+  EXPECT_EQ(b->run(10), RunExit::kHalted);
+  EXPECT_EQ(b->state().regs[kRax], 0xffffu);
+  EXPECT_EQ(b->state().rip(), 0x1003u);
+}
+
+TEST(InstructionBench, TellsWhichPagesWereWrittenAndClearsThem) {
+  const auto b = bench();
+  code(*b, 0x1000, {0xa2, 0x00, 0x50});  // MOV [5000h],AL
+  b->state().rip() = 0x1000;
+  b->state().regs[kRax] = 0x5a;
+  b->state_changed();
+  EXPECT_EQ(b->take_written_pages(), (std::vector<u64>{1}));
+  b->step();
+  EXPECT_EQ(b->take_written_pages(), (std::vector<u64>{5}));
+  EXPECT_EQ(b->page(5)[0], 0x5a);
+  b->enter(BenchMode::kReal);
+  EXPECT_EQ(b->read(0x5000), 0);
+  EXPECT_EQ(b->read(0x1000), 0);
+  EXPECT_TRUE(b->take_written_pages().empty());
+}
+
+TEST(InstructionBench, ForgetsTheCodeOfTheTestBefore) {
+  const auto b = bench();
+  for (unsigned i = 0; i < 2000; ++i) {
+    b->enter(BenchMode::kReal);
+    code(*b, 0x1000, {0xb0, static_cast<u8>(i)});  // MOV AL,i
+    b->state().rip() = 0x1000;
+    b->state_changed();
+    b->step();
+    ASSERT_EQ(b->state().regs[kRax], i & 0xff);
+  }
+}
+
+TEST(InstructionBench, WrapsAddressesLikeABoardOfThe8086) {
+  const auto b = bench();
+  b->set_real_segment(kDs, 0xffff);
+  code(*b, 0x1000, {0xc6, 0x06, 0x10, 0x00, 0x77});  // MOV BYTE [10h],77h
+  for (const bool wrap : {true, false}) {
+    b->set_address_wrap(wrap);
+    b->state().rip() = 0x1000;
+    b->state_changed();
+    b->step();
+    EXPECT_EQ(b->read(wrap ? 0 : 0x100000), 0x77);
+  }
+}
+
+TEST(InstructionBench, RefusesSizesItCannotServe) {
+  const CpuModel model = parse_cpu_model("max").value();
+  EXPECT_FALSE(InstructionBench::create(model, 4096));
+  EXPECT_FALSE(InstructionBench::create(model, 2 * kMiB + 1));
+  const auto small = bench(kMiB);
+  small->write(kMiB, 1);
+  EXPECT_EQ(small->read(kMiB), 0xff);
+}
+
+}  // namespace
+}  // namespace dragoman
