@@ -37,7 +37,7 @@ void Cpu::reset() {
   host_fpu_->ferr = false;
   state.instructions = instructions;
   state.a20_masked = a20_masked;
-  attention_.fetch_and(kAttentionInterrupt | kAttentionStop, std::memory_order_relaxed);
+  attention_.fetch_and(kAttentionStop, std::memory_order_relaxed);
   state.segments[kCs] = {0xffff0000, 0xffff, 0xf000, 0x9b};
   state.segments[kLdtr].attributes = 0x82;
   state.segments[kTr].attributes = 0x8b;
@@ -122,11 +122,8 @@ void Cpu::update_mode() {
 // --- Pins ----------------------------------------------------------------------------------------
 
 void Cpu::set_interrupt_request(bool level) {
-  if (level) {
-    attention_.fetch_or(kAttentionInterrupt, std::memory_order_relaxed);
-  } else {
-    attention_.fetch_and(~u32{kAttentionInterrupt}, std::memory_order_relaxed);
-  }
+  interrupt_request_ = level;
+  if (level && (state.flags & kFlagIf)) set_attention_check();
 }
 
 void Cpu::raise_nmi() { attention_.fetch_or(kAttentionNmi, std::memory_order_relaxed); }

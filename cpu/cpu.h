@@ -387,7 +387,6 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   friend struct TranslatorAccess;  // jit/: addresses of what generated code reads
 
   enum Attention : u32 {
-    kAttentionInterrupt = 1 << 0,
     kAttentionNmi = 1 << 1,
     kAttentionSmi = 1 << 2,
     kAttentionInit = 1 << 3,
@@ -453,6 +452,9 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
 
   Fault fault_;
   bool fault_pending_ = false;
+  /// Level of the interrupt request pin. Not part of attention_, because it may stay up for long
+  /// while RFLAGS.IF is clear: raising it, and setting IF, ask for a look instead.
+  bool interrupt_request_ = false;
   bool restarted_ = false;
   bool restart_counts_ = false;
   std::atomic<u32> attention_{0};

@@ -114,7 +114,7 @@ Cpu::Boundary Cpu::handle_boundary(RunExit& exit) {
       set_attention_check();
       return Boundary::kContinue;
     }
-    if ((attention & kAttentionInterrupt) && (state.flags & kFlagIf) &&
+    if (interrupt_request_ && (state.flags & kFlagIf) &&
         state.interrupt_shadow == 0 && wiring_.interrupts != nullptr) {
       state.activity = Activity::kRunning;
       ++state.instructions;
@@ -123,7 +123,7 @@ Cpu::Boundary Cpu::handle_boundary(RunExit& exit) {
       set_attention_check();
       return Boundary::kContinue;
     }
-    if ((attention & kAttentionInterrupt) && state.activity == Activity::kMwait) {
+    if (interrupt_request_ && state.activity == Activity::kMwait) {
       state.activity = Activity::kRunning;  // MWAIT with ECX[0] or any pending event
     }
   }

@@ -281,7 +281,7 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
   app.add_option("--cpu", o.cpu, "Processor model and +feature,-feature; 'help' lists them")
       ->group(kMachine);
   app.add_option("-M,--machine", machine, "Board: pc")->group(kMachine);
-  app.add_option("--accel", accel, "How guest code runs: interp or jit")->group(kMachine);
+  app.add_option("--accel", accel, "How guest code runs: jit (default) or interp")->group(kMachine);
   app.add_option("--rtc", o.rtc, "base=utc|localtime|YYYY-MM-DDTHH:MM:SS")->group(kMachine);
   app.add_option("--uuid", o.uuid, "System UUID in SMBIOS")->group(kMachine);
   app.add_option("--name", o.name, "Name of the machine")->group(kMachine);
@@ -419,7 +419,7 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
   }
   if (!accel.empty()) {
     KeyValues values = KeyValues::parse(accel.back(), "accel");
-    o.accel = values.take("accel").value_or("interp");
+    o.accel = values.take("accel").value_or("jit");
     if (o.accel != "interp" && o.accel != "jit") {
       return error("accelerator '{}' in -accel is not available; use -accel interp or -accel jit",
                    o.accel);

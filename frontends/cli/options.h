@@ -50,7 +50,7 @@ struct Options {
   std::string name = "Dragoman";
   std::string uuid;
   std::string machine = "pc";
-  std::string accel = "interp";
+  std::string accel = "jit";
   std::string cpu = "max";
   u64 ram_bytes = 128 * kMiB;
   std::string kernel, initrd, append, bios;

@@ -15,14 +15,19 @@ int main(int argc, char** argv) {
       "vectors",
       "Runs public single-instruction vectors (MOO or JSON, also gzip'ed) and prints what "
       "differs.\n"
-      "Exit status: 0 nothing unexplained, 1 differences, 2 a file cannot be used.");
+      "Exit status: 0 nothing unexplained, 1 differences, 2 an option or a file that cannot be "
+      "used.");
   vectors->add_option("file", options.paths, "Files of vectors, or folders with such files")
       ->required();
   vectors->add_option("--cpu", options.cpu, "CPU model to run on (default: that of the set)");
   vectors->add_option("--metadata", options.metadata,
                       "Masks of undefined flags (default: metadata.json beside each file)");
   vectors->add_flag("--all", options.all, "Print every difference, not the first of each file");
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& problem) {  // or --help
+    return app.exit(problem) == 0 ? kOk : kHostError;
+  }
 
   const auto report = run_vectors(options);
   if (!report) {
