@@ -20,9 +20,7 @@ struct Address {
   constexpr Address operator+(Value n) const { return Address(static_cast<Value>(value + n)); }
   constexpr Address operator-(Value n) const { return Address(static_cast<Value>(value - n)); }
   /// Distance in bytes, modulo the width of the space.
-  constexpr Value operator-(Address other) const {
-    return static_cast<Value>(value - other.value);
-  }
+  constexpr Value operator-(Address other) const { return static_cast<Value>(value - other.value); }
   constexpr Value page() const { return static_cast<Value>(value >> kPageShift); }
   constexpr Value page_offset() const { return static_cast<Value>(value & kPageMask); }
 };

@@ -36,6 +36,8 @@ constexpr u64 sign_extend(u64 value, unsigned width) {
 constexpr u64 size_mask(unsigned size) { return size >= 8 ? ~u64{0} : bit(size * 8) - 1; }
 
 /// `value` rounded up to a multiple of `alignment` (a power of two).
-constexpr u64 align_up(u64 value, u64 alignment) { return (value + alignment - 1) & ~(alignment - 1); }
+constexpr u64 align_up(u64 value, u64 alignment) {
+  return (value + alignment - 1) & ~(alignment - 1);
+}
 
 }  // namespace dragoman

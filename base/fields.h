@@ -32,13 +32,15 @@ namespace dragoman {
 template <class Owner, class T>
 struct Field {
   std::string_view name;
-  T Owner::* member;
+  T Owner::*member;
 };
 template <class Owner, class T>
 Field(const char*, T Owner::*) -> Field<Owner, T>;
 
 template <class T>
-concept HasFields = requires { T::fields(); };
+concept HasFields = requires {
+  T::fields();
+};
 
 template <class T>
 struct IsStdArray : std::false_type {};
@@ -52,10 +54,10 @@ void visit_fields(State& state, const std::string& prefix, Visitor&& visit) {
   if constexpr (HasFields<Plain>) {
     std::apply(
         [&](const auto&... field) {
-          (visit_fields(state.*(field.member),
-                        prefix.empty() ? std::string(field.name)
-                                       : prefix + "." + std::string(field.name),
-                        visit),
+          (visit_fields(
+               state.*(field.member),
+               prefix.empty() ? std::string(field.name) : prefix + "." + std::string(field.name),
+               visit),
            ...);
         },
         Plain::fields());

@@ -40,8 +40,9 @@ Result<void> Log::enable(std::string_view categories) {
       }
     }
     if (!found) {
-      return error("unknown log category '{}' in -d; known are int, in_asm, exec, guest_errors, unimp",
-                   name);
+      return error(
+          "unknown log category '{}' in -d; known are int, in_asm, exec, guest_errors, unimp",
+          name);
     }
   }
   return {};

@@ -15,10 +15,10 @@
 namespace dragoman {
 
 enum class LogCategory : u32 {
-  kInterrupt = 1 << 0,    ///< `-d int`: exceptions and interrupts as they are delivered
-  kInAsm = 1 << 1,        ///< `-d in_asm`: guest code as it is first decoded
-  kExec = 1 << 2,         ///< `-d exec`: every executed instruction
-  kGuestErrors = 1 << 3,  ///< `-d guest_errors`: things a correct guest would not do
+  kInterrupt = 1 << 0,      ///< `-d int`: exceptions and interrupts as they are delivered
+  kInAsm = 1 << 1,          ///< `-d in_asm`: guest code as it is first decoded
+  kExec = 1 << 2,           ///< `-d exec`: every executed instruction
+  kGuestErrors = 1 << 3,    ///< `-d guest_errors`: things a correct guest would not do
   kUnimplemented = 1 << 4,  ///< `-d unimp`: unimplemented registers, reported on every use
 };
 

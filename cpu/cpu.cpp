@@ -24,9 +24,10 @@ Cpu::~Cpu() {
   pool.remove_write_cache(this);
 }
 
-void Cpu::set_translation(Translation* translation) {
+void Cpu::set_translation(Translation* translation, u32 runs_before_translation) {
   blocks_->clear();
   translation_ = translation;
+  runs_before_translation_ = runs_before_translation;
   blocks_->set_translation(translation);
 }
 
@@ -104,11 +105,10 @@ void Cpu::update_mode() {
   }
 
   alignment_checked_ = (state.cr0 & kCr0Am) && (state.flags & kFlagAc) && state.cpl == 3;
-  const ShadowView view = alignment_checked_ ? kViewChecked
-                          : state.cpl == 3   ? kViewUser
-                          : (state.flags & kFlagAc) && (state.cr4 & kCr4Smap)
-                              ? kViewSupervisorAc
-                              : kViewSupervisor;
+  const ShadowView view = alignment_checked_                                  ? kViewChecked
+                          : state.cpl == 3                                    ? kViewUser
+                          : (state.flags & kFlagAc) && (state.cr4 & kCr4Smap) ? kViewSupervisorAc
+                                                                              : kViewSupervisor;
   shadow_ = &(*shadow_tables_)[view];
 
   mode_key_ = (mode_.code_bits >> 5) | (big_stack ? 1u << 2 : 0) | (u32{state.cpl} << 3) |
@@ -143,7 +143,8 @@ void Cpu::set_a20(bool enabled) {
   set_attention_check();
 }
 
-// --- Time ------------------------------------------------------------------------------------------
+// --- Time
+// ------------------------------------------------------------------------------------------
 
 u64 Cpu::tsc() {
   const u128 ticks = static_cast<u128>(wiring_.clock->now_ns()) * model_.tsc_hz / 1'000'000'000u;

@@ -15,12 +15,12 @@
 #include "base/cpu_pins.h"
 #include "base/log.h"
 #include "base/scheduler.h"
+#include "cpu/decode/decoder.h"
 #include "cpu/decode/instruction.h"
 #include "cpu/events/fault_log.h"
-#include "cpu/decode/decoder.h"
 #include "cpu/execute/block_cache.h"
-#include "cpu/execute/translation.h"
 #include "cpu/execute/flags.h"
+#include "cpu/execute/translation.h"
 #include "cpu/model/cpu_model.h"
 #include "cpu/state.h"
 #include "memory/guest_memory.h"
@@ -38,9 +38,9 @@ struct CpuWiring {
   PortMap* ports = nullptr;
   VirtualClock* clock = nullptr;
   Log* log = nullptr;
-  LocalInterrupts* interrupts = nullptr;           ///< may be null in instruction tests
-  std::function<void(bool)> smm_changed;           ///< SMRAM decoding follows SMM
-  std::function<void(std::span<u8>)> random_bytes; ///< RDRAND and RDSEED
+  LocalInterrupts* interrupts = nullptr;            ///< may be null in instruction tests
+  std::function<void(bool)> smm_changed;            ///< SMRAM decoding follows SMM
+  std::function<void(std::span<u8>)> random_bytes;  ///< RDRAND and RDSEED
 };
 
 /// A fault or trap on its way to the IDT.
@@ -64,7 +64,8 @@ enum class AccessType : u8 { kRead, kWrite, kExecute };
 /// Who asks for a linear access, for the page-level protection checks (SDM vol. 3, 4.6).
 enum class Privilege : u8 {
   kCurrent,   ///< by CPL
-  kImplicit,  ///< implicit supervisor access: descriptor tables, TSS (SMAP applies whatever EFLAGS.AC)
+  kImplicit,  ///< implicit supervisor access: descriptor tables, TSS (SMAP applies whatever
+              ///< EFLAGS.AC)
   kUser,
   kSupervisor,
 };
@@ -79,8 +80,9 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   CpuState state;
   TranslatorFrame frame;  ///< right behind `state`, see cpu/execute/translation.h
 
-  /// Installs a translator, or none. It outlives its use here.
-  void set_translation(Translation* translation);
+  /// Installs a translator, or none. It outlives its use here. A block that was run this often is
+  /// translated.
+  void set_translation(Translation* translation, u32 runs_before_translation = 12);
   FaultLog fault_log;  ///< the newest events, for reports
 
   const CpuModel& model() const { return model_; }
@@ -258,8 +260,9 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   template <class T>
   [[nodiscard]] bool read_linear(u64 linear, T& value, unsigned segment = kDs) {
     const ShadowTable::Entry& e = shadow_->entry(linear >> kPageShift);
-    if (__builtin_expect(e.read == linear >> kPageShift &&
-                             e.read == (linear + sizeof(T) - 1) >> kPageShift, 1)) {
+    if (__builtin_expect(
+            e.read == linear >> kPageShift && e.read == (linear + sizeof(T) - 1) >> kPageShift,
+            1)) {
       __builtin_memcpy(&value, reinterpret_cast<const u8*>(linear + e.delta), sizeof(T));
       return true;
     }
@@ -269,8 +272,9 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   template <class T>
   [[nodiscard]] bool write_linear(u64 linear, T value, unsigned segment = kDs) {
     const ShadowTable::Entry& e = shadow_->entry(linear >> kPageShift);
-    if (__builtin_expect(e.write == linear >> kPageShift &&
-                             e.write == (linear + sizeof(T) - 1) >> kPageShift, 1)) {
+    if (__builtin_expect(
+            e.write == linear >> kPageShift && e.write == (linear + sizeof(T) - 1) >> kPageShift,
+            1)) {
       __builtin_memcpy(reinterpret_cast<u8*>(linear + e.delta), &value, sizeof(T));
       return true;
     }
@@ -309,7 +313,8 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
     }
   }
 
-  // --- Address translation ------------------------------------------------------------------------
+  // --- Address translation
+  // ------------------------------------------------------------------------
   /// After MOV CR3 and the like. `global_too` also drops global pages.
   void flush_tlb(bool global_too);
   void flush_tlb_page(u64 linear);
@@ -396,8 +401,8 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   };
   struct SegmentAccess {
     u64 base = 0;
-    u64 limit = 0;            ///< highest valid offset for the fast check
-    bool read_fast = false;   ///< expand-up, readable, usable
+    u64 limit = 0;           ///< highest valid offset for the fast check
+    bool read_fast = false;  ///< expand-up, readable, usable
     bool write_fast = false;
   };
 
@@ -491,6 +496,7 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   Block uncached_block_;
   std::unique_ptr<BlockCache> blocks_;
   Translation* translation_ = nullptr;
+  u32 runs_before_translation_ = 0;
   std::unique_ptr<HostFpu> host_fpu_;
 };
 

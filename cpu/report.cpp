@@ -13,15 +13,15 @@ namespace {
 constexpr std::array<const char*, 16> kGprNames = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp",
                                                    "rsi", "rdi", "r8",  "r9",  "r10", "r11",
                                                    "r12", "r13", "r14", "r15"};
-constexpr std::array<const char*, kSegmentCount> kSegmentNames = {"es", "cs", "ss",  "ds",
+constexpr std::array<const char*, kSegmentCount> kSegmentNames = {"es", "cs", "ss",   "ds",
                                                                   "fs", "gs", "ldtr", "tr"};
 constexpr unsigned kLinesPerBlock = 4;
 
 std::string segment_line(unsigned number, const Segment& s) {
-  std::string kind = !s.present()  ? "not present"
-                     : s.system()  ? fmt::format("system type {}", s.type())
-                     : s.code()    ? (s.conforming() ? "conforming code" : "code")
-                                   : (s.expand_down() ? "expand-down data" : "data");
+  std::string kind = !s.present() ? "not present"
+                     : s.system() ? fmt::format("system type {}", s.type())
+                     : s.code()   ? (s.conforming() ? "conforming code" : "code")
+                                  : (s.expand_down() ? "expand-down data" : "data");
   if (!s.system() && s.present()) {
     kind += s.code() ? ((s.type() & 2) ? ", readable" : "") : ((s.type() & 2) ? ", writable" : "");
     kind += s.long_mode() ? ", 64-bit" : s.big() ? ", 32-bit" : ", 16-bit";
@@ -101,8 +101,8 @@ std::string Cpu::describe() {
   for (unsigned i = 0; i < got; ++i) text += fmt::format(" {:02x}", bytes[i]);
   text += '\n';
 
-  text += fmt::format("{} instructions executed; the blocks entered last, oldest first:\n",
-                      retired());
+  text +=
+      fmt::format("{} instructions executed; the blocks entered last, oldest first:\n", retired());
   for (std::size_t i = 0; i < recent_.size(); ++i) {
     const RecentBlock& r = recent_[(recent_next_ + i) % recent_.size()];
     if (r.key != ~u32{0}) text += describe_block(r);
@@ -118,7 +118,8 @@ std::string Cpu::describe_block(const RecentBlock& block) {
   for (unsigned line = 0; line < kLinesPerBlock; ++line) {
     std::array<u8, 15> bytes{};
     unsigned got = 0;
-    while (got < bytes.size() && peek(block.linear + (rip - block.rip) + got, &bytes[got], 1)) ++got;
+    while (got < bytes.size() && peek(block.linear + (rip - block.rip) + got, &bytes[got], 1))
+      ++got;
     Instruction insn;
     if (decode_for(model_, {bytes.data(), got}, mode, insn) != DecodeResult::kOk) {
       return text + fmt::format("  {:04x}:{:x} (bytes are gone or invalid)\n", block.selector, rip);

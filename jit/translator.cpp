@@ -14,7 +14,8 @@ u64 packed_flags(const LazyFlags& lazy) {
   return u64{(flags & 0xd5) | kFlagFixed} << 8 | ((flags & kFlagOf) ? 1 : 0);
 }
 void unpack_flags(LazyFlags& lazy, u64 packed) {
-  set_arithmetic_flags(lazy, static_cast<u32>(packed >> 8 & 0xd5) | ((packed & 1) ? u32{kFlagOf} : 0));
+  set_arithmetic_flags(lazy,
+                       static_cast<u32>(packed >> 8 & 0xd5) | ((packed & 1) ? u32{kFlagOf} : 0));
 }
 
 u64 jump_slot(u64 rip) { return rip ^ rip >> 12; }
@@ -42,6 +43,7 @@ struct TranslatorCalls {
 
   /// Host address for the access, or null when it cannot be done in place.
   static u8* memory(Translator* t, const Site* site, u64 linear) {
+    if (site->locked && (linear & (site->access_bytes - 1)) != 0) return nullptr;
     return t->cpu_.direct(linear, site->access_bytes,
                           site->write ? AccessType::kWrite : AccessType::kRead);
   }
@@ -52,7 +54,9 @@ struct TranslatorCalls {
     enter_cpp(*t, *site);
     unpack_flags(cpu.state.lazy, cpu.frame.flags);
     cpu.frame.block_invalidated = 0;
+    t->running_ = site->first;
     const bool went_on = site->insn->handler(cpu, *site->insn);
+    t->running_ = nullptr;
     TranslatorAccess::clear_position(cpu);
     cpu.frame.flags = packed_flags(cpu.state.lazy);
     if (went_on && !cpu.frame.block_invalidated) return 1;
@@ -88,7 +92,8 @@ bool Translator::place_stubs() {
   f.exit_stub = place(emit_exit_stub(cpu_));
   f.dispatch_stub = place(emit_dispatch_stub(cpu_, targets));
   f.memory_stub = place(emit_call_stub(cpu_, targets, targets.memory, StubResult::kInPointer));
-  f.interpret_stub = place(emit_call_stub(cpu_, targets, targets.interpret, StubResult::kInScratch));
+  f.interpret_stub =
+      place(emit_call_stub(cpu_, targets, targets.interpret, StubResult::kInScratch));
   enter_ = reinterpret_cast<Enter>(reinterpret_cast<u64>(enter));
   return enter != nullptr && f.interpret_stub != nullptr;
 }
@@ -104,8 +109,10 @@ void Translator::translate(Cpu& cpu, Block& block, u64 rip) {
     return;
   }
   const u8* code = static_cast<const u8*>(arena_.add(emitted.code));
-  if (code == nullptr) {  // full: start anew, this block comes again
-    drop_everything();
+  if (code == nullptr) {  // full: start anew, this block comes again when it ran often enough
+    forget_all();
+    block.runs = 0;
+    ++times_full_;
     return;
   }
   out.entry = code;
@@ -119,14 +126,14 @@ void Translator::translate(Cpu& cpu, Block& block, u64 rip) {
   code_bytes_ += emitted.code.size();
 }
 
-void Translator::run(Cpu& cpu, Block& block, u64 budget) {
+bool Translator::run(Cpu& cpu, Block& block, u64 budget) {
   const u64 rip = cpu.state.rip();
   // Host code has addresses built in: the same bytes at another address are another translation.
   const auto* found = static_cast<const TranslatedBlock*>(block.translated);
   while (found != nullptr && found->rip != rip) found = found->older;
   if (found == nullptr) {
     translate(cpu, block, rip);
-    return;
+    return false;
   }
   const TranslatedBlock& translated = *found;
   const u64 key = TranslatorAccess::current_mode_key(cpu);
@@ -134,6 +141,7 @@ void Translator::run(Cpu& cpu, Block& block, u64 budget) {
   if (pending_link_ != nullptr && pending_link_->rip == rip && pending_page_ == page &&
       pending_key_ == key) {
     arena_.patch(pending_link_->jump, jump_code(pending_link_->jump, translated.entry));
+    ++linked_count_;
   }
   pending_link_ = nullptr;
   jump_targets_[jump_slot(rip) & (kJumpTargets - 1)] = {
@@ -150,11 +158,13 @@ void Translator::run(Cpu& cpu, Block& block, u64 budget) {
   if (exit->set_rip) cpu.state.rip() = exit->rip;
   if (exit->linkable) {
     pending_link_ = exit;
-    pending_key_ = key;
+    // The mode of the block that was left last, which need not be that of the one entered first.
+    pending_key_ = TranslatorAccess::current_mode_key(cpu);
     // Links stay inside a page, so the exit's own block lies in the page it names.
     pending_page_ = ~u64{0};
     if (const auto offset = cpu.code_offset(exit->rip)) pending_page_ = *offset >> kPageShift;
   }
+  return true;
 }
 
 void Translator::forget(Block& block) {
@@ -162,12 +172,9 @@ void Translator::forget(Block& block) {
     arena_.patch(t->entry, jump_code(t->entry, t->retired));
   }
   block.translated = nullptr;
-  cpu_.frame.block_invalidated = 1;
-}
-
-void Translator::drop_everything() {
-  forget_all();
-  (void)place_stubs();
+  // The interpreter goes on in its block when the bytes of another one change; so must host code,
+  // or events would be seen at another instruction.
+  if (block.instructions == running_) cpu_.frame.block_invalidated = 1;
 }
 
 void Translator::forget_all() {
@@ -181,6 +188,7 @@ void Translator::forget_all() {
   std::fill(jump_targets_.begin(), jump_targets_.end(), JumpTarget{});
   arena_.clear();
   code_bytes_ = 0;
+  (void)place_stubs();  // they lie in the arena too; there was room for them before
 }
 
 }  // namespace dragoman

@@ -15,19 +15,20 @@ namespace dragoman {
 /// One instruction of a translated block that may call into C++: what the helpers need to know.
 struct Site {
   const Instruction* insn = nullptr;
-  const Instruction* first = nullptr;  ///< of the block
-  u64 rip = 0;             ///< of the instruction
-  u32 remaining = 0;       ///< instructions of the block from this one on
-  u8 access_bytes = 0;     ///< of the memory operand
-  bool write = false;      ///< the access writes (or reads and writes)
+  const Instruction* first = nullptr;  ///< of the block: says which one it is
+  u64 rip = 0;                         ///< of the instruction
+  u32 remaining = 0;                   ///< instructions of the block from this one on
+  u8 access_bytes = 0;                 ///< of the memory operand
+  bool write = false;                  ///< the access writes (or reads and writes)
+  bool locked = false;                 ///< LOCK: in place only when aligned
 };
 
 /// A place where host code leaves for the run loop.
 struct ExitRecord {
-  u64 rip = 0;           ///< guest address to go on at
+  u64 rip = 0;               ///< guest address to go on at
   const u8* jump = nullptr;  ///< run address of a rel32 jump to patch, or null
-  bool linkable = false; ///< the target lies in the same page, so that the link stays true
-  bool set_rip = true;   ///< false: RIP is already in the state
+  bool linkable = false;     ///< the target lies in the same page, so that the link stays true
+  bool set_rip = true;       ///< false: RIP is already in the state
 };
 
 struct TranslatedBlock {
@@ -77,11 +78,17 @@ class Translator final : public Translation {
   ~Translator() override;
 
   void translate(Cpu& cpu, Block& block, u64 rip) override;
-  void run(Cpu& cpu, Block& block, u64 budget) override;
+  bool run(Cpu& cpu, Block& block, u64 budget) override;
   void forget(Block& block) override;
   void forget_all() override;
 
+  /// Since the start, forgotten ones included.
   u64 blocks_translated() const { return translated_count_; }
+  /// Jumps from block to block that were patched in since the start.
+  u64 blocks_linked() const { return linked_count_; }
+  /// Times everything was forgotten because the cache was full.
+  u64 times_full() const { return times_full_; }
+  /// Of the blocks in the cache now.
   u64 code_bytes() const { return code_bytes_; }
 
  private:
@@ -96,7 +103,6 @@ class Translator final : public Translation {
   static constexpr u64 kJumpTargets = u64{1} << 12;
 
   bool place_stubs();
-  void drop_everything();
 
   Cpu& cpu_;
   ExecutableArena arena_;
@@ -107,11 +113,14 @@ class Translator final : public Translation {
   Enter enter_ = nullptr;
   u64 entry_instructions_ = 0;  // CpuState::instructions when host code was entered
   i64 entry_budget_ = 0;
+  const Instruction* running_ = nullptr;      // first instruction of the block that called into C++
   const ExitRecord* pending_link_ = nullptr;  // left last; its target may have code by now
   u64 pending_page_ = 0;
   u64 pending_key_ = 0;
   ExitRecord dispatch_exit_;
   u64 translated_count_ = 0;
+  u64 linked_count_ = 0;
+  u64 times_full_ = 0;
   u64 code_bytes_ = 0;
 };
 

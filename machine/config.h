@@ -54,8 +54,8 @@ struct MachineConfig {
   std::vector<DriveConfig> drives;
   bool boot_menu = false;
   bool has_vga = true;
-  RomImage vga_rom;                     ///< empty with has_vga: card without BIOS
-  std::optional<RomImage> firmware;     ///< absent: the kernel starts without firmware
+  RomImage vga_rom;                  ///< empty with has_vga: card without BIOS
+  std::optional<RomImage> firmware;  ///< absent: the kernel starts without firmware
   std::optional<KernelConfig> kernel;
 
   /// Back ends outlive the machine. Null serial entries: no such port.
@@ -63,7 +63,7 @@ struct MachineConfig {
   CharacterBackend* parallel = nullptr;
   CharacterBackend* debug_console = nullptr;  ///< port E9h
   u16 debug_console_port = 0xe9;
-  CharacterBackend* firmware_log = nullptr;   ///< port 402h
+  CharacterBackend* firmware_log = nullptr;  ///< port 402h
   std::vector<CharacterBackend*> virtio_consoles;
   unsigned virtio_rngs = 0;
   std::optional<DebugExitConfig> debug_exit;

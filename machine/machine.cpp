@@ -43,6 +43,7 @@ void Machine::stop(StopReason reason) {
 }
 
 StopReason Machine::run() {
+  triple_fault_reported_ = false;
   while (!stop_) {
     if (reset_requested_) {
       reset_requested_ = false;
@@ -151,6 +152,12 @@ void Machine::do_housekeeping(u64 now) {
 }
 
 void Machine::report_triple_fault() {
+  // A guest that reboots into the same fault would fill the log with the same report.
+  if (triple_fault_reported_) {
+    log_.once("triple fault again", "triple fault again; later ones are not reported in this run");
+    return;
+  }
+  triple_fault_reported_ = true;
   Cpu& cpu = board_->cpu();
   log_.write_line("triple fault: the processor went into shutdown");
   log_.write_line("faults, the last one at the end:");

@@ -73,7 +73,8 @@ class Machine {
   std::unique_ptr<Translator> translator_;
   std::optional<StopReason> stop_;
   bool reset_requested_ = false;
-  bool powered_off_ = false;  ///< off, but kept (-no-shutdown)
+  bool powered_off_ = false;            ///< off, but kept (-no-shutdown)
+  bool triple_fault_reported_ = false;  ///< in full, since run() began
   u64 host_deadline_ = ~u64{0};
   u64 next_poll_ = 0;
   u64 next_housekeeping_ = 0;

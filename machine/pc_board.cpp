@@ -51,11 +51,10 @@ PcBoard::PcBoard(const MachineConfig& config, Log& log, BoardEvents events,
       memory_(std::move(memory)),
       map_(*memory_, log),
       ports_(log),
-      clock_(config.icount_shift
-                 ? std::unique_ptr<MachineClock>(std::make_unique<InstructionClock>(
-                       *config.icount_shift,
-                       [this] { return cpu_ != nullptr ? cpu_->retired() : 0; }))
-                 : std::make_unique<HostClock>()),
+      clock_(config.icount_shift ? std::unique_ptr<MachineClock>(std::make_unique<InstructionClock>(
+                                       *config.icount_shift,
+                                       [this] { return cpu_ != nullptr ? cpu_->retired() : 0; }))
+                                 : std::make_unique<HostClock>()),
       scheduler_(*clock_),
       spaces_{map_, ports_},
       random_state_(config.random_seed) {
@@ -81,8 +80,7 @@ D& PcBoard::add(Args&&... args) {
 
 void PcBoard::add_chipset() {
   pci_ = &add<PciBus>("pci.0", ports_);
-  host_bridge_ = &add<I440fx>("i440fx", spaces_,
-                              std::min<u64>(config_.ram_bytes, kMaxRamBelow4G));
+  host_bridge_ = &add<I440fx>("i440fx", spaces_, std::min<u64>(config_.ram_bytes, kMaxRamBelow4G));
   pci_->attach(0, 0, *host_bridge_);
 
   ioapic_ = &add<Ioapic>("ioapic.0", map_, apic_bus_);
@@ -123,8 +121,8 @@ void PcBoard::add_chipset() {
   apic_->connect(*cpu_);
   a20_ = std::make_unique<A20Gate>([this](bool enabled) { cpu_->set_a20(enabled); });
 
-  isa_bridge_ = &add<Piix3>("piix3", spaces_, *pic_, *ioapic_,
-                            [this](bool hard) { request_reset(hard); });
+  isa_bridge_ =
+      &add<Piix3>("piix3", spaces_, *pic_, *ioapic_, [this](bool hard) { request_reset(hard); });
   pci_->attach(1, 0, *isa_bridge_);
   pci_->connect_pirqs(*isa_bridge_);
   ide_ = &add<Piix3Ide>("piix3-ide", spaces_, scheduler_, log_, isa_bridge_->isa_irq(14),
@@ -145,8 +143,8 @@ void PcBoard::add_chipset() {
 }
 
 void PcBoard::add_isa_devices() {
-  Hpet& hpet = add<Hpet>("hpet", scheduler_, map_, isa_bridge_->isa_irq(0),
-                         isa_bridge_->isa_irq(8), *ioapic_);
+  Hpet& hpet = add<Hpet>("hpet", scheduler_, map_, isa_bridge_->isa_irq(0), isa_bridge_->isa_irq(8),
+                         *ioapic_);
   pit_ = &add<I8254>(scheduler_, ports_, IrqLine(hpet, Hpet::kPit));
   port61_ = &add<Port61>(scheduler_, ports_, *pit_, IrqLine(*apic_, LocalApic::kPinLint1));
   rtc_ = &add<Mc146818>(scheduler_, ports_, IrqLine(hpet, Hpet::kRtc), config_.rtc_unix_seconds,
@@ -191,7 +189,9 @@ void PcBoard::add_isa_devices() {
     });
     const u16 count = config_.debug_exit->ports;
     ports_.add("isa-debug-exit", Port(config_.debug_exit->port), count, exit, 0,
-               count >= 4 ? 4 : count >= 2 ? 2 : 1);
+               count >= 4   ? 4
+               : count >= 2 ? 2
+                            : 1);
   }
 }
 
@@ -201,7 +201,8 @@ void PcBoard::random_bytes(std::span<u8> out) {
   if (!config_.icount_shift) {
     std::size_t done = 0;
     while (done < out.size()) {
-      const ssize_t got = getrandom(out.data() + done, std::min<std::size_t>(out.size() - done, 256), 0);
+      const ssize_t got =
+          getrandom(out.data() + done, std::min<std::size_t>(out.size() - done, 256), 0);
       if (got > 0) done += static_cast<std::size_t>(got);
     }
     return;
@@ -295,9 +296,8 @@ BoardDescription PcBoard::describe() const {
   board.cpu_mhz = static_cast<u32>(config_.cpu.tsc_hz / 1'000'000);
   board.gpe0_block = Piix4Pm::kGpePort;
   board.gpe0_length = 4;
-  board.floppy = std::any_of(config_.drives.begin(), config_.drives.end(), [](const auto& d) {
-    return d.interface == DriveInterface::kFloppy;
-  });
+  board.floppy = std::any_of(config_.drives.begin(), config_.drives.end(),
+                             [](const auto& d) { return d.interface == DriveInterface::kFloppy; });
   board.serial_ports.clear();
   for (unsigned i = 0; i < kSerialPorts.size(); ++i) {
     if (config_.serial[i] != nullptr) board.serial_ports.push_back(kSerialPorts[i]);
@@ -337,16 +337,16 @@ void PcBoard::set_cmos() {
   };
   const u64 low = std::min<u64>(config_.ram_bytes, kMaxRamBelow4G);
   const u64 high = config_.ram_bytes - low;
-  set16(0x15, 640);                                       // base memory, KiB
+  set16(0x15, 640);  // base memory, KiB
   const u64 extended = low > kMiB ? (low - kMiB) / kKiB : 0;
-  set16(0x17, extended);                                  // extended memory, KiB
+  set16(0x17, extended);  // extended memory, KiB
   set16(0x30, extended);
   set16(0x34, low > 16 * kMiB ? (low - 16 * kMiB) / (64 * kKiB) : 0);  // above 16 MiB, 64 KiB units
-  const u64 high_units = high / (64 * kKiB);              // above 4 GiB
+  const u64 high_units = high / (64 * kKiB);                           // above 4 GiB
   rtc_->set_cmos(0x5b, static_cast<u8>(high_units));
   rtc_->set_cmos(0x5c, static_cast<u8>(high_units >> 8));
   rtc_->set_cmos(0x5d, static_cast<u8>(high_units >> 16));
-  rtc_->set_cmos(0x5f, 0);                                // processors minus one
+  rtc_->set_cmos(0x5f, 0);  // processors minus one
   // Only drives that somebody attached, with or without a medium.
   std::array<u8, 2> floppy_types{};
   for (const DriveConfig& drive : config_.drives) {

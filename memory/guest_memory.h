@@ -15,9 +15,11 @@ namespace dragoman {
 
 /// Per-page flags.
 enum PageFlag : u8 {
-  kPageHasCode = 1 << 0,   ///< decoded or translated code came from this page; writes take the slow path
-  kPageDirty = 1 << 1,     ///< written since the flag was last cleared
-  kPageTracked = 1 << 2,   ///< someone wants kPageDirty to be exact (display); see GuestMemory::track
+  kPageHasCode =
+      1 << 0,  ///< decoded or translated code came from this page; writes take the slow path
+  kPageDirty = 1 << 1,  ///< written since the flag was last cleared
+  kPageTracked =
+      1 << 2,  ///< someone wants kPageDirty to be exact (display); see GuestMemory::track
 };
 
 /// Told when bytes of a page with kPageHasCode change, by the CPU or by DMA.

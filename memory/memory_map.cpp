@@ -12,8 +12,8 @@ MemoryMap::MemoryMap(GuestMemory& memory, Log& log) : memory_(memory), log_(log)
 
 RangeId MemoryMap::add_memory(std::string name, PhysicalAddress first, u64 bytes, u8* host,
                               bool readable, bool writable, int priority) {
-  ranges_.push_back({std::move(name), first.value, bytes, host, nullptr, 0, priority, true,
-                     readable, writable});
+  ranges_.push_back(
+      {std::move(name), first.value, bytes, host, nullptr, 0, priority, true, readable, writable});
   rebuild();
   return static_cast<RangeId>(ranges_.size() - 1);
 }

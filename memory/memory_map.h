@@ -89,16 +89,16 @@ class MemoryMap {
   /// One flattened piece of the address space, for `info mtree` and the tests.
   struct Section {
     u64 first = 0;
-    u64 last = 0;                       // inclusive
-    u8* read = nullptr;                 // host address of `first` for reads
+    u64 last = 0;        // inclusive
+    u8* read = nullptr;  // host address of `first` for reads
     u8* write = nullptr;
     MmioHandler* read_handler = nullptr;
     MmioHandler* write_handler = nullptr;
     unsigned read_bank = 0;
     unsigned write_bank = 0;
-    u64 read_offset = 0;                // offset of `first` in the handler's range
+    u64 read_offset = 0;  // offset of `first` in the handler's range
     u64 write_offset = 0;
-    std::string name;                   // of the range that serves reads
+    std::string name;  // of the range that serves reads
   };
   const std::vector<Section>& sections() const { return sections_; }
 

@@ -72,7 +72,8 @@ void PortMap::write(Port port, unsigned size, u32 value) {
   }
   const unsigned piece = whole && owner != kNobody ? std::min(size / 2, ranges_[owner].widest) : 1;
   for (unsigned i = 0; i < size; i += piece) {
-    write(port + static_cast<u16>(i), piece, (value >> (8 * i)) & static_cast<u32>(size_mask(piece)));
+    write(port + static_cast<u16>(i), piece,
+          (value >> (8 * i)) & static_cast<u32>(size_mask(piece)));
   }
 }
 

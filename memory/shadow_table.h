@@ -30,8 +30,8 @@ class ShadowTable {
   Entry& claim(u64 linear_page, u64 delta, bool global, u64 page_bytes = kPageSize) {
     const u64 slot = linear_page & (kEntries - 1);
     Entry& e = entries_[slot];
-    const bool same = e.delta == delta && (e.read == linear_page || e.write == linear_page ||
-                                           e.execute == linear_page);
+    const bool same = e.delta == delta &&
+                      (e.read == linear_page || e.write == linear_page || e.execute == linear_page);
     if (!same) e = Entry{kEmpty, kEmpty, kEmpty, delta};
     global_[slot] = global;
     if (page_bytes == 2 * kMiB) large_[linear_page >> kLargeShift & (kFilter - 1)] = true;

@@ -119,13 +119,16 @@ void Cpu::access_page(u64 linear, void* data, unsigned size, AccessType type,
 
 ShadowTable* Cpu::view_for(Privilege privilege) {
   switch (privilege) {
-    case Privilege::kCurrent: return shadow_;
-    case Privilege::kUser: return &(*shadow_tables_)[kViewUser];
-    case Privilege::kImplicit: return &(*shadow_tables_)[kViewSupervisor];
+    case Privilege::kCurrent:
+      return shadow_;
+    case Privilege::kUser:
+      return &(*shadow_tables_)[kViewUser];
+    case Privilege::kImplicit:
+      return &(*shadow_tables_)[kViewSupervisor];
     default:
-      return &(*shadow_tables_)[(state.flags & kFlagAc) && (state.cr4 & kCr4Smap)
-                                    ? kViewSupervisorAc
-                                    : kViewSupervisor];
+      return &(
+          *shadow_tables_)[(state.flags & kFlagAc) && (state.cr4 & kCr4Smap) ? kViewSupervisorAc
+                                                                             : kViewSupervisor];
   }
 }
 
@@ -145,8 +148,7 @@ void Cpu::fill_shadow(ShadowTable& table, u64 linear, AccessType type, const Pag
   // writes, no decoded code on the page, and exact dirty tracking satisfied.
   if (view.write != view.read) return;
   const bool may_write =
-      type == AccessType::kWrite ||
-      (walk.dirty && walk.writable && (state.cr4 & kCr4Pke) == 0);
+      type == AccessType::kWrite || (walk.dirty && walk.writable && (state.cr4 & kCr4Pke) == 0);
   if (!may_write) return;
   GuestMemory& pool = memory().memory();
   const u64 host_page = pool.offset_of(view.read) >> kPageShift;

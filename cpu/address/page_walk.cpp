@@ -47,8 +47,8 @@ bool Cpu::translate(u64 linear, AccessType type, Privilege privilege, PageWalk& 
     return true;
   }
 
-  const bool user_access = privilege == Privilege::kUser ||
-                           (privilege == Privilege::kCurrent && state.cpl == 3);
+  const bool user_access =
+      privilege == Privilege::kUser || (privilege == Privilege::kCurrent && state.cpl == 3);
   const bool pae = state.cr4 & kCr4Pae;
   const bool nxe = pae && (state.efer & kEferNxe);
   u32 error = (write ? kErrorWrite : 0u) | (user_access ? kErrorUser : 0u);
@@ -87,8 +87,7 @@ bool Cpu::translate(u64 linear, AccessType type, Privilege privilege, PageWalk& 
       }
       leaf = entry;
       walk.page_bytes = 4 * kMiB;
-      walk.physical =
-          (entry & 0xffc00000) | (linear & 0x3fffff) | bits(entry, 20, 13) << 32;
+      walk.physical = (entry & 0xffc00000) | (linear & 0x3fffff) | bits(entry, 20, 13) << 32;
     } else {
       entry = step((entry & 0xfffff000) + ((linear >> 12) & 0x3ff) * 4);
       if (!(entry & kPresent)) return raise_page_fault(linear, error);
@@ -200,7 +199,8 @@ found:
 
 bool Cpu::load_pdptes(u64 cr3) {
   std::array<u64, 4> loaded;
-  const u64 reserved = 0xfff0000000000000 | (kAddressBits & ~((u64{1} << model_.physical_bits) - 1)) | 0x1e6;
+  const u64 reserved =
+      0xfff0000000000000 | (kAddressBits & ~((u64{1} << model_.physical_bits) - 1)) | 0x1e6;
   for (unsigned i = 0; i < 4; ++i) {
     loaded[i] = memory().read(PhysicalAddress(((cr3 & 0xffffffe0) + 8 * i) & a20_mask()), 8);
     if ((loaded[i] & kPresent) && (loaded[i] & reserved)) return raise(kVectorGp, 0);
@@ -251,9 +251,8 @@ u64 Cpu::peek_translate(u64 linear) {
     if (!(leaf & kPresent)) return ~u64{0};
     return ((leaf & 0xfffff000) | (linear & kPageMask)) & a20_mask();
   }
-  u64 entry = long_mode()
-                  ? entry_at((state.cr3 & kAddressBits) + ((linear >> 39) & 0x1ff) * 8, 8)
-                  : state.pdpte[(linear >> 30) & 3];
+  u64 entry = long_mode() ? entry_at((state.cr3 & kAddressBits) + ((linear >> 39) & 0x1ff) * 8, 8)
+                          : state.pdpte[(linear >> 30) & 3];
   for (int shift = long_mode() ? 30 : 21; shift >= 12; shift -= 9) {
     if (!(entry & kPresent)) return ~u64{0};
     entry = entry_at((entry & kAddressBits) + ((linear >> shift) & 0x1ff) * 8, 8);

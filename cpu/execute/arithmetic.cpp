@@ -5,7 +5,8 @@
 namespace dragoman {
 namespace {
 
-// --- Two-operand operations -----------------------------------------------------------------------
+// --- Two-operand operations
+// -----------------------------------------------------------------------
 
 template <class T>
 struct AddOp {
@@ -102,7 +103,8 @@ struct Binary {
   }
 };
 
-// --- One-operand operations -----------------------------------------------------------------------
+// --- One-operand operations
+// -----------------------------------------------------------------------
 
 template <class T>
 struct IncOp {
@@ -147,8 +149,7 @@ struct Unary {
 template <class T, class Op>
 struct UnaryOpcodeRegister {
   static bool handler(Cpu& cpu, const Instruction& insn) {
-    set_register<T>(cpu, insn.reg,
-                    Op::apply(cpu.state.lazy, get_register<T>(cpu, insn.reg)));
+    set_register<T>(cpu, insn.reg, Op::apply(cpu.state.lazy, get_register<T>(cpu, insn.reg)));
     return true;
   }
 };
@@ -161,14 +162,35 @@ Handler select_unary(const Instruction& insn) {
   return by_size<Op, Unary>(insn, bytes);
 }
 
-// --- Multiplication and division ------------------------------------------------------------------
+// --- Multiplication and division
+// ------------------------------------------------------------------
 
 template <class T>
 struct Wide;
-template <> struct Wide<u8> { using Unsigned = u16; using Signed = i16; using Narrow = i8; };
-template <> struct Wide<u16> { using Unsigned = u32; using Signed = i32; using Narrow = i16; };
-template <> struct Wide<u32> { using Unsigned = u64; using Signed = i64; using Narrow = i32; };
-template <> struct Wide<u64> { using Unsigned = u128; using Signed = i128; using Narrow = i64; };
+template <>
+struct Wide<u8> {
+  using Unsigned = u16;
+  using Signed = i16;
+  using Narrow = i8;
+};
+template <>
+struct Wide<u16> {
+  using Unsigned = u32;
+  using Signed = i32;
+  using Narrow = i16;
+};
+template <>
+struct Wide<u32> {
+  using Unsigned = u64;
+  using Signed = i64;
+  using Narrow = i32;
+};
+template <>
+struct Wide<u64> {
+  using Unsigned = u128;
+  using Signed = i128;
+  using Narrow = i64;
+};
 
 /// rDX:rAX or AX as one wide value.
 template <class T>
@@ -260,7 +282,8 @@ struct DivHandler {
     T quotient, remainder;
     if constexpr (sizeof(T) == 8) {
       // The quotient fits, so the host instruction cannot fault; __int128 division is a call.
-      asm("divq %4" : "=a"(quotient), "=d"(remainder)
+      asm("divq %4"
+          : "=a"(quotient), "=d"(remainder)
           : "a"(static_cast<u64>(dividend)), "d"(static_cast<u64>(dividend >> 64)), "r"(divisor)
           : "cc");
     } else {
@@ -283,8 +306,8 @@ struct IdivHandler {
     if (divisor == 0) return cpu.raise(kVectorDe);
     const W dividend = static_cast<W>(get_wide<T>(cpu));
     // The most negative dividend over -1 overflows even the wide type.
-    const W most_negative = static_cast<W>(static_cast<typename Wide<T>::Unsigned>(1)
-                                           << (16 * sizeof(T) - 1));
+    const W most_negative =
+        static_cast<W>(static_cast<typename Wide<T>::Unsigned>(1) << (16 * sizeof(T) - 1));
     if (divisor == -1 && dividend == most_negative) return cpu.raise(kVectorDe);
     const W quotient = static_cast<W>(dividend / divisor);
     if (quotient != static_cast<N>(quotient)) return cpu.raise(kVectorDe);
@@ -293,7 +316,8 @@ struct IdivHandler {
   }
 };
 
-// --- Exchanges -------------------------------------------------------------------------------------
+// --- Exchanges
+// -------------------------------------------------------------------------------------
 
 template <class T>
 struct XaddHandler {
@@ -374,7 +398,8 @@ bool cmpxchg16b(Cpu& cpu, const Instruction& insn) {
   return true;
 }
 
-// --- ADCX, ADOX, MULX ----------------------------------------------------------------------------------
+// --- ADCX, ADOX, MULX
+// ----------------------------------------------------------------------------------
 
 template <class T>
 struct AdcxHandler {

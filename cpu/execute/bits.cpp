@@ -10,10 +10,14 @@ enum class BitOp : u8 { kTest, kSet, kReset, kComplement };
 template <class T>
 T changed_bit(BitOp op, T value, T mask) {
   switch (op) {
-    case BitOp::kSet: return value | mask;
-    case BitOp::kReset: return static_cast<T>(value & ~mask);
-    case BitOp::kComplement: return value ^ mask;
-    default: return value;
+    case BitOp::kSet:
+      return value | mask;
+    case BitOp::kReset:
+      return static_cast<T>(value & ~mask);
+    case BitOp::kComplement:
+      return value ^ mask;
+    default:
+      return value;
   }
 }
 
@@ -35,8 +39,9 @@ bool bit_test(Cpu& cpu, const Instruction& insn) {
   }
   u64 offset = effective_address(cpu, insn);
   if (!immediate) {
-    const i64 element = static_cast<std::make_signed_t<T>>(index) >>
-                        (sizeof(T) == 8 ? 6 : sizeof(T) == 4 ? 5 : 4);
+    const i64 element = static_cast<std::make_signed_t<T>>(index) >> (sizeof(T) == 8   ? 6
+                                                                      : sizeof(T) == 4 ? 5
+                                                                                       : 4);
     offset = (offset + static_cast<u64>(element) * sizeof(T)) & insn.address_mask;
   }
   if constexpr (Op == BitOp::kTest) {
@@ -55,9 +60,12 @@ bool bit_test(Cpu& cpu, const Instruction& insn) {
 template <BitOp Op>
 Handler select_bit_test(const Instruction& insn) {
   switch (insn.operand_size) {
-    case 2: return bit_test<u16, Op>;
-    case 4: return bit_test<u32, Op>;
-    default: return bit_test<u64, Op>;
+    case 2:
+      return bit_test<u16, Op>;
+    case 4:
+      return bit_test<u32, Op>;
+    default:
+      return bit_test<u64, Op>;
   }
 }
 
@@ -92,8 +100,9 @@ struct BsrHandler {
     if (!read_rm<T>(cpu, insn, a)) return false;
     set_zf_only(cpu.state.lazy, a == 0);
     if (a != 0) {
-      set_register<T>(cpu, insn.reg, static_cast<T>(8 * sizeof(T) - 1 -
-                                                    static_cast<unsigned>(std::countl_zero(a))));
+      set_register<T>(
+          cpu, insn.reg,
+          static_cast<T>(8 * sizeof(T) - 1 - static_cast<unsigned>(std::countl_zero(a))));
     }
     return true;
   }
@@ -239,7 +248,8 @@ Handler select_bmi(const Instruction& insn) {
   return insn.operand_size == 8 ? Make<u64>::handler : Make<u32>::handler;
 }
 
-// --- CRC32, byte order, random numbers -------------------------------------------------------------
+// --- CRC32, byte order, random numbers
+// -------------------------------------------------------------
 
 /// CRC-32C (polynomial 11EDC6F41h), bit-reflected, without final inversion.
 template <class T>

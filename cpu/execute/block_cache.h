@@ -13,8 +13,8 @@ namespace dragoman {
 
 /// A straight run of decoded instructions inside one page.
 struct Block {
-  u64 offset = 0;        ///< pool offset of the first byte
-  u32 key = 0;           ///< mode key (Cpu::update_mode)
+  u64 offset = 0;  ///< pool offset of the first byte
+  u32 key = 0;     ///< mode key (Cpu::update_mode)
   u16 count = 0;
   u16 bytes = 0;
   Block* hash_next = nullptr;

@@ -153,9 +153,12 @@ Handler select_RetNear(const Instruction& insn) { return by_operand_size<ReturnN
 Handler select_Jcc(const Instruction& insn) {
   const unsigned condition = insn.opcode & 15;
   switch (insn.operand_size) {
-    case 2: return JumpIf<u16>::select(condition);
-    case 4: return JumpIf<u32>::select(condition);
-    default: return JumpIf<u64>::select(condition);
+    case 2:
+      return JumpIf<u16>::select(condition);
+    case 4:
+      return JumpIf<u32>::select(condition);
+    default:
+      return JumpIf<u64>::select(condition);
   }
 }
 Handler select_Loop(const Instruction& insn) {

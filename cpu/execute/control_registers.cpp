@@ -63,14 +63,22 @@ u64 cr4_implemented(const Cpu& cpu) {
     Feature feature;
   };
   static constexpr Entry kEntries[] = {
-      {kCr4Vme | kCr4Pvi, Feature::kVme}, {kCr4Tsd, Feature::kTsc},
-      {kCr4De, Feature::kDe},             {kCr4Pse, Feature::kPse},
-      {kCr4Pae, Feature::kPae},           {kCr4Mce, Feature::kMce},
-      {kCr4Pge, Feature::kPge},           {kCr4Pce, Feature::kMmx},
-      {kCr4Osfxsr, Feature::kFxsr},       {kCr4Osxmmexcpt, Feature::kSse},
-      {kCr4Umip, Feature::kUmip},         {kCr4Fsgsbase, Feature::kFsgsbase},
-      {kCr4Pcide, Feature::kPcid},        {kCr4Osxsave, Feature::kXsave},
-      {kCr4Smep, Feature::kSmep},         {kCr4Smap, Feature::kSmap},
+      {kCr4Vme | kCr4Pvi, Feature::kVme},
+      {kCr4Tsd, Feature::kTsc},
+      {kCr4De, Feature::kDe},
+      {kCr4Pse, Feature::kPse},
+      {kCr4Pae, Feature::kPae},
+      {kCr4Mce, Feature::kMce},
+      {kCr4Pge, Feature::kPge},
+      {kCr4Pce, Feature::kMmx},
+      {kCr4Osfxsr, Feature::kFxsr},
+      {kCr4Osxmmexcpt, Feature::kSse},
+      {kCr4Umip, Feature::kUmip},
+      {kCr4Fsgsbase, Feature::kFsgsbase},
+      {kCr4Pcide, Feature::kPcid},
+      {kCr4Osxsave, Feature::kXsave},
+      {kCr4Smep, Feature::kSmep},
+      {kCr4Smap, Feature::kSmap},
       {kCr4Pke, Feature::kPku},
   };
   u64 mask = 0;
@@ -102,33 +110,51 @@ bool mov_from_cr(Cpu& cpu, const Instruction& insn) {
   const CpuState& s = cpu.state;
   u64 value = 0;
   switch (insn.reg) {
-    case 0: value = s.cr0; break;
-    case 2: value = s.cr2; break;
-    case 3: value = s.cr3; break;
+    case 0:
+      value = s.cr0;
+      break;
+    case 2:
+      value = s.cr2;
+      break;
+    case 3:
+      value = s.cr3;
+      break;
     case 4:
       if (cpu.model().family < 5 && !cpu.has(Feature::kVme)) return cpu.raise(kVectorUd);
       value = s.cr4;
       break;
-    case 8: value = cpu.interrupts() != nullptr ? cpu.interrupts()->cr8() : 0; break;
-    default: return cpu.raise(kVectorUd);
+    case 8:
+      value = cpu.interrupts() != nullptr ? cpu.interrupts()->cr8() : 0;
+      break;
+    default:
+      return cpu.raise(kVectorUd);
   }
   cpu.state.regs[insn.rm] = cpu.code64() ? value : static_cast<u32>(value);
   return true;
 }
 
 bool mov_to_cr(Cpu& cpu, const Instruction& insn) {
-  const u64 value = cpu.code64() ? cpu.state.regs[insn.rm]
-                                 : static_cast<u32>(cpu.state.regs[insn.rm]);
+  const u64 value =
+      cpu.code64() ? cpu.state.regs[insn.rm] : static_cast<u32>(cpu.state.regs[insn.rm]);
   switch (insn.reg) {
-    case 0: (void)set_cr0(cpu, value); break;
-    case 2: cpu.state.cr2 = value; break;
-    case 3: (void)set_cr3(cpu, value); break;
-    case 4: (void)set_cr4(cpu, value); break;
+    case 0:
+      (void)set_cr0(cpu, value);
+      break;
+    case 2:
+      cpu.state.cr2 = value;
+      break;
+    case 3:
+      (void)set_cr3(cpu, value);
+      break;
+    case 4:
+      (void)set_cr4(cpu, value);
+      break;
     case 8:
       if (value & ~u64{15}) return cpu.raise(kVectorGp, 0);
       if (cpu.interrupts() != nullptr) cpu.interrupts()->set_cr8(static_cast<u8>(value));
       break;
-    default: return cpu.raise(kVectorUd);
+    default:
+      return cpu.raise(kVectorUd);
   }
   return false;  // modes may have changed
 }

@@ -78,14 +78,30 @@ inline void set_arithmetic_flags(LazyFlags& f, u32 rflags) {
 inline bool condition_holds(const LazyFlags& f, unsigned condition) {
   bool result = false;
   switch (condition >> 1) {
-    case 0: result = flag_of(f); break;
-    case 1: result = flag_cf(f); break;
-    case 2: result = flag_zf(f); break;
-    case 3: result = flag_cf(f) || flag_zf(f); break;
-    case 4: result = flag_sf(f); break;
-    case 5: result = flag_pf(f); break;
-    case 6: result = flag_sf(f) != flag_of(f); break;
-    case 7: result = flag_zf(f) || flag_sf(f) != flag_of(f); break;
+    case 0:
+      result = flag_of(f);
+      break;
+    case 1:
+      result = flag_cf(f);
+      break;
+    case 2:
+      result = flag_zf(f);
+      break;
+    case 3:
+      result = flag_cf(f) || flag_zf(f);
+      break;
+    case 4:
+      result = flag_sf(f);
+      break;
+    case 5:
+      result = flag_pf(f);
+      break;
+    case 6:
+      result = flag_sf(f) != flag_of(f);
+      break;
+    case 7:
+      result = flag_zf(f) || flag_sf(f) != flag_of(f);
+      break;
   }
   return result != ((condition & 1) != 0);
 }

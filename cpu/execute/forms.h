@@ -22,13 +22,20 @@ inline const Row& row_of(const Instruction& insn) { return row(insn.row); }
 /// Size in bytes of a general-purpose operand of `insn`.
 inline unsigned operand_bytes(const Instruction& insn, const Operand& operand) {
   switch (operand.width) {
-    case Width::kB: return 1;
-    case Width::kW: return 2;
-    case Width::kD: return 4;
-    case Width::kQ: return 8;
-    case Width::kZ: return insn.operand_size == 2 ? 2 : 4;
-    case Width::kY: return insn.operand_size == 8 ? 8 : 4;
-    default: return insn.operand_size;
+    case Width::kB:
+      return 1;
+    case Width::kW:
+      return 2;
+    case Width::kD:
+      return 4;
+    case Width::kQ:
+      return 8;
+    case Width::kZ:
+      return insn.operand_size == 2 ? 2 : 4;
+    case Width::kY:
+      return insn.operand_size == 8 ? 8 : 4;
+    default:
+      return insn.operand_size;
   }
 }
 
@@ -47,23 +54,34 @@ inline Form binary_form(const Instruction& insn) {
 template <template <class> class Op, template <class, class, Form> class Make, class T>
 inline Handler by_form(Form form) {
   switch (form) {
-    case Form::kRmReg: return Make<T, Op<T>, Form::kRmReg>::handler;
-    case Form::kMemReg: return Make<T, Op<T>, Form::kMemReg>::handler;
-    case Form::kRegRm: return Make<T, Op<T>, Form::kRegRm>::handler;
-    case Form::kRegMem: return Make<T, Op<T>, Form::kRegMem>::handler;
-    case Form::kRmImm: return Make<T, Op<T>, Form::kRmImm>::handler;
-    case Form::kMemImm: return Make<T, Op<T>, Form::kMemImm>::handler;
-    default: return Make<T, Op<T>, Form::kAccImm>::handler;
+    case Form::kRmReg:
+      return Make<T, Op<T>, Form::kRmReg>::handler;
+    case Form::kMemReg:
+      return Make<T, Op<T>, Form::kMemReg>::handler;
+    case Form::kRegRm:
+      return Make<T, Op<T>, Form::kRegRm>::handler;
+    case Form::kRegMem:
+      return Make<T, Op<T>, Form::kRegMem>::handler;
+    case Form::kRmImm:
+      return Make<T, Op<T>, Form::kRmImm>::handler;
+    case Form::kMemImm:
+      return Make<T, Op<T>, Form::kMemImm>::handler;
+    default:
+      return Make<T, Op<T>, Form::kAccImm>::handler;
   }
 }
 template <template <class> class Op, template <class, class, Form> class Make>
 inline Handler by_size_and_form(const Instruction& insn) {
   const Form form = binary_form(insn);
   switch (operand_bytes(insn, row_of(insn).operands[0])) {
-    case 1: return by_form<Op, Make, u8>(form);
-    case 2: return by_form<Op, Make, u16>(form);
-    case 4: return by_form<Op, Make, u32>(form);
-    default: return by_form<Op, Make, u64>(form);
+    case 1:
+      return by_form<Op, Make, u8>(form);
+    case 2:
+      return by_form<Op, Make, u16>(form);
+    case 4:
+      return by_form<Op, Make, u32>(form);
+    default:
+      return by_form<Op, Make, u64>(form);
   }
 }
 
@@ -99,10 +117,14 @@ template <template <class> class Op, template <class, class> class Make>
 inline Handler by_size(const Instruction& insn, unsigned bytes) {
   (void)insn;
   switch (bytes) {
-    case 1: return Make<u8, Op<u8>>::handler;
-    case 2: return Make<u16, Op<u16>>::handler;
-    case 4: return Make<u32, Op<u32>>::handler;
-    default: return Make<u64, Op<u64>>::handler;
+    case 1:
+      return Make<u8, Op<u8>>::handler;
+    case 2:
+      return Make<u16, Op<u16>>::handler;
+    case 4:
+      return Make<u32, Op<u32>>::handler;
+    default:
+      return Make<u64, Op<u64>>::handler;
   }
 }
 
@@ -110,9 +132,12 @@ inline Handler by_size(const Instruction& insn, unsigned bytes) {
 template <template <class> class Make>
 inline Handler by_operand(const Instruction& insn, unsigned n) {
   switch (operand_bytes(insn, row_of(insn).operands[n])) {
-    case 2: return Make<u16>::handler;
-    case 4: return Make<u32>::handler;
-    default: return Make<u64>::handler;
+    case 2:
+      return Make<u16>::handler;
+    case 4:
+      return Make<u32>::handler;
+    default:
+      return Make<u64>::handler;
   }
 }
 /// Likewise for sizes 1, 2, 4, 8.
@@ -127,15 +152,28 @@ template <class T>
 [[nodiscard]] inline bool read_operand(Cpu& cpu, const Instruction& insn, unsigned n, T& value) {
   const Operand& operand = row_of(insn).operands[n];
   switch (operand.addressing) {
-    case Addressing::kG: value = get_register<T>(cpu, insn.reg); return true;
-    case Addressing::kZ: value = get_register<T>(cpu, insn.reg); return true;
-    case Addressing::kB: value = get_register<T>(cpu, insn.vvvv); return true;
+    case Addressing::kG:
+      value = get_register<T>(cpu, insn.reg);
+      return true;
+    case Addressing::kZ:
+      value = get_register<T>(cpu, insn.reg);
+      return true;
+    case Addressing::kB:
+      value = get_register<T>(cpu, insn.vvvv);
+      return true;
     case Addressing::kE:
     case Addressing::kM:
-    case Addressing::kR: return read_rm<T>(cpu, insn, value);
-    case Addressing::kFixed: value = get_register<T>(cpu, operand.number); return true;
-    case Addressing::kOne: value = 1; return true;
-    default: value = static_cast<T>(insn.immediate); return true;
+    case Addressing::kR:
+      return read_rm<T>(cpu, insn, value);
+    case Addressing::kFixed:
+      value = get_register<T>(cpu, operand.number);
+      return true;
+    case Addressing::kOne:
+      value = 1;
+      return true;
+    default:
+      value = static_cast<T>(insn.immediate);
+      return true;
   }
 }
 

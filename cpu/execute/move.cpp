@@ -138,8 +138,7 @@ struct CwdHandler {
 };
 
 bool xlat(Cpu& cpu, const Instruction& insn) {
-  const u64 offset =
-      (cpu.state.regs[kRbx] + get_register<u8>(cpu, kRax)) & insn.address_mask;
+  const u64 offset = (cpu.state.regs[kRbx] + get_register<u8>(cpu, kRax)) & insn.address_mask;
   u8 value;
   if (!cpu.read<u8>(insn.segment, offset, value)) return false;
   set_register<u8>(cpu, kRax, value);
@@ -158,7 +157,8 @@ bool cache_line(Cpu& cpu, const Instruction& insn) {
 
 Handler select_Mov(const Instruction& insn) {
   const Row& r = row_of(insn);
-  if (r.operands[0].addressing == Addressing::kZ) return by_operand_or_byte<MovOpcodeRegister>(insn, 0);
+  if (r.operands[0].addressing == Addressing::kZ)
+    return by_operand_or_byte<MovOpcodeRegister>(insn, 0);
   if (r.operands[0].addressing == Addressing::kO) return by_operand_or_byte<MovToOffset>(insn, 0);
   if (r.operands[1].addressing == Addressing::kO) return by_operand_or_byte<MovFromOffset>(insn, 0);
   return by_size_and_form<Nothing, MovHandler>(insn);

@@ -72,9 +72,12 @@ template <class T, class Change>
 template <template <class> class Make>
 inline Handler by_operand_size(const Instruction& insn) {
   switch (insn.operand_size) {
-    case 2: return Make<u16>::handler;
-    case 4: return Make<u32>::handler;
-    default: return Make<u64>::handler;
+    case 2:
+      return Make<u16>::handler;
+    case 4:
+      return Make<u32>::handler;
+    default:
+      return Make<u64>::handler;
   }
 }
 

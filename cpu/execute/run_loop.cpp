@@ -20,9 +20,6 @@ bool invalid_instruction(Cpu& cpu, const Instruction&) {
 }
 bool too_long_instruction(Cpu& cpu, const Instruction&) { return cpu.raise(kVectorGp, 0); }
 
-/// A block that was interpreted this often is worth translating.
-constexpr u32 kRunsBeforeTranslation = 12;
-
 bool ends_block(const Row& row) {
   const Category category = kOperations[static_cast<std::size_t>(row.operation)].category;
   if (category == Category::kSystem) return true;
@@ -40,8 +37,9 @@ RunExit Cpu::run(u64 budget) {
   const u64 limit = state.instructions + budget;
   RunExit exit = RunExit::kBudget;
   for (;;) {
-    if (__builtin_expect(attention_.load(std::memory_order_relaxed) != 0 ||
-                             state.activity != Activity::kRunning, 0)) {
+    if (__builtin_expect(
+            attention_.load(std::memory_order_relaxed) != 0 || state.activity != Activity::kRunning,
+            0)) {
       if (handle_boundary(exit) == Boundary::kExit) return exit;
     }
     if (state.instructions >= limit) return RunExit::kBudget;
@@ -56,11 +54,11 @@ RunExit Cpu::run(u64 budget) {
     }
     const u64 remaining = limit - state.instructions;
     if (translation_ != nullptr && block != &uncached_block_) {
-      if (block->translated == nullptr && ++block->runs == kRunsBeforeTranslation) {
+      if (block->translated == nullptr && ++block->runs == runs_before_translation_) {
         translation_->translate(*this, *block, state.rip());
       }
-      if (block->translated != nullptr && remaining > block->count) {
-        translation_->run(*this, *block, remaining);
+      if (block->translated != nullptr && remaining > block->count &&
+          translation_->run(*this, *block, remaining)) {
         if (fault_pending_) deliver_pending_fault();
         continue;
       }
@@ -114,8 +112,8 @@ Cpu::Boundary Cpu::handle_boundary(RunExit& exit) {
       set_attention_check();
       return Boundary::kContinue;
     }
-    if (interrupt_request_ && (state.flags & kFlagIf) &&
-        state.interrupt_shadow == 0 && wiring_.interrupts != nullptr) {
+    if (interrupt_request_ && (state.flags & kFlagIf) && state.interrupt_shadow == 0 &&
+        wiring_.interrupts != nullptr) {
       state.activity = Activity::kRunning;
       ++state.instructions;
       const u8 vector = wiring_.interrupts->acknowledge();
@@ -149,8 +147,7 @@ Cpu::Boundary Cpu::handle_boundary(RunExit& exit) {
 
 bool Cpu::needs_stepping() const {
   return state.interrupt_shadow != 0 || (state.flags & (kFlagTf | kFlagRf)) != 0 ||
-         state.pending_debug != 0 || watching_code_ ||
-         wiring_.log->enabled(LogCategory::kExec);
+         state.pending_debug != 0 || watching_code_ || wiring_.log->enabled(LogCategory::kExec);
 }
 
 void Cpu::deliver_pending_fault() {
@@ -182,7 +179,8 @@ Block* Cpu::find_block() {
   recent_next_ = (recent_next_ + 1) % recent_.size();
 
   JumpEntry& jump = jump_cache_[(linear ^ (linear >> 14)) & (kJumpEntries - 1)];
-  if (jump.linear == linear && jump.key == mode_key_ && jump.fetch_generation == fetch_generation_ &&
+  if (jump.linear == linear && jump.key == mode_key_ &&
+      jump.fetch_generation == fetch_generation_ &&
       jump.block_generation == blocks_->generation()) {
     Block* block = jump.block;
     if (code64() || rip + block->bytes - 1 <= state.segments[kCs].limit) return block;
@@ -228,8 +226,7 @@ Block* Cpu::build_block(u64 linear, const u8* host, u64 offset) {
   unsigned bytes = 0;
   while (count < buffer.size() && bytes < available) {
     Instruction& insn = buffer[count];
-    const DecodeResult result =
-        decode_for(model_, {host + bytes, available - bytes}, mode_, insn);
+    const DecodeResult result = decode_for(model_, {host + bytes, available - bytes}, mode_, insn);
     if (result == DecodeResult::kNeedMoreBytes) break;  // continues on the next page
     if (result == DecodeResult::kOk) {
       insn.handler = select_handler(*this, insn);
@@ -266,8 +263,8 @@ Block* Cpu::build_uncached(u64 linear) {
       return nullptr;
     }
     if (!translate(address, AccessType::kExecute, Privilege::kCurrent, walk)) return nullptr;
-    unsigned chunk = static_cast<unsigned>(
-        std::min<u64>(code.size() - got, kPageSize - (address & kPageMask)));
+    unsigned chunk =
+        static_cast<unsigned>(std::min<u64>(code.size() - got, kPageSize - (address & kPageMask)));
     if (!code64()) {
       chunk = static_cast<unsigned>(std::min<u64>(chunk, cs.limit - (state.rip() + got) + 1));
     }
@@ -331,8 +328,8 @@ void Cpu::step_instruction() {
     return;
   }
   if (watching_code_ && !(flags_before & kFlagRf)) {
-    const u64 linear = code64() ? state.rip()
-                                : static_cast<u32>(state.segments[kCs].base + state.rip());
+    const u64 linear =
+        code64() ? state.rip() : static_cast<u32>(state.segments[kCs].base + state.rip());
     const u32 hits = matching_breakpoints(linear, 1, 1u << 0);
     if (hits != 0 && !(shadow_before & kShadowMovSs)) {
       instruction_rip_ = state.rip();
@@ -405,8 +402,8 @@ void Cpu::report_invalid_instruction() {
 }
 
 void Cpu::log_instruction(const Instruction& insn, u64 rip, DecodeResult result) {
-  std::string text = result == DecodeResult::kOk ? disassemble(insn, rip, mode_)
-                                                 : std::string("(invalid)");
+  std::string text =
+      result == DecodeResult::kOk ? disassemble(insn, rip, mode_) : std::string("(invalid)");
   log().write_line(fmt::format("{:04x}:{:016x} {}", state.segments[kCs].selector, rip, text));
 }
 

@@ -121,9 +121,8 @@ template <class T, class Op>
 struct ShiftImmediate {
   static bool handler(Cpu& cpu, const Instruction& insn) {
     const unsigned count = masked<T>(insn.immediate);
-    return modify_rm<T>(cpu, insn, [&](T a) {
-      return count == 0 ? a : Op::apply(cpu.state.lazy, a, count);
-    });
+    return modify_rm<T>(cpu, insn,
+                        [&](T a) { return count == 0 ? a : Op::apply(cpu.state.lazy, a, count); });
   }
 };
 template <class T, class Op>
@@ -136,9 +135,8 @@ template <class T, class Op>
 struct ShiftCl {
   static bool handler(Cpu& cpu, const Instruction& insn) {
     const unsigned count = masked<T>(cpu.state.regs[kRcx]);
-    return modify_rm<T>(cpu, insn, [&](T a) {
-      return count == 0 ? a : Op::apply(cpu.state.lazy, a, count);
-    });
+    return modify_rm<T>(cpu, insn,
+                        [&](T a) { return count == 0 ? a : Op::apply(cpu.state.lazy, a, count); });
   }
 };
 
@@ -147,9 +145,12 @@ Handler select_shift(const Instruction& insn) {
   const Row& r = row_of(insn);
   const unsigned bytes = operand_bytes(insn, r.operands[0]);
   switch (r.operands[1].addressing) {
-    case Addressing::kI: return by_size<Op, ShiftImmediate>(insn, bytes);
-    case Addressing::kOne: return by_size<Op, ShiftOne>(insn, bytes);
-    default: return by_size<Op, ShiftCl>(insn, bytes);
+    case Addressing::kI:
+      return by_size<Op, ShiftImmediate>(insn, bytes);
+    case Addressing::kOne:
+      return by_size<Op, ShiftOne>(insn, bytes);
+    default:
+      return by_size<Op, ShiftCl>(insn, bytes);
   }
 }
 
@@ -227,9 +228,12 @@ struct DoubleShift {
 template <template <class> class Op>
 Handler select_double_shift(const Instruction& insn) {
   switch (insn.operand_size) {
-    case 2: return DoubleShift<u16, Op<u16>>::handler;
-    case 4: return DoubleShift<u32, Op<u32>>::handler;
-    default: return DoubleShift<u64, Op<u64>>::handler;
+    case 2:
+      return DoubleShift<u16, Op<u16>>::handler;
+    case 4:
+      return DoubleShift<u32, Op<u32>>::handler;
+    default:
+      return DoubleShift<u64, Op<u64>>::handler;
   }
 }
 

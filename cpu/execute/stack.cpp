@@ -123,9 +123,12 @@ struct LeaveHandler {
 
 Handler select_Push(const Instruction& insn) {
   switch (row_of(insn).operands[0].addressing) {
-    case Addressing::kZ: return by_operand_size<PushRegister>(insn);
-    case Addressing::kI: return by_operand_size<PushImmediate>(insn);
-    default: return by_operand_size<PushRm>(insn);
+    case Addressing::kZ:
+      return by_operand_size<PushRegister>(insn);
+    case Addressing::kI:
+      return by_operand_size<PushImmediate>(insn);
+    default:
+      return by_operand_size<PushRm>(insn);
   }
 }
 Handler select_Pop(const Instruction& insn) {

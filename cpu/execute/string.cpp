@@ -106,8 +106,8 @@ struct MovsHandler {
       u64 source, target;
       if (!range(cpu, insn.segment, si, sizeof(T), AccessType::kRead, source)) return 0;
       if (!range(cpu, kEs, di, sizeof(T), AccessType::kWrite, target)) return 0;
-      u64 n = std::min({count, fits<T>(source, si, insn.address_mask),
-                        fits<T>(target, di, insn.address_mask)});
+      u64 n = std::min(
+          {count, fits<T>(source, si, insn.address_mask), fits<T>(target, di, insn.address_mask)});
       if (n < 2) return 0;
       const unsigned bytes = static_cast<unsigned>(n * sizeof(T));
       if (!range(cpu, insn.segment, si, bytes, AccessType::kRead, source)) return 0;
@@ -117,7 +117,8 @@ struct MovsHandler {
       if (from == nullptr || to == nullptr) return 0;
       if (to > from && to < from + bytes) {
         // Overlap that propagates: element by element, as the instruction defines.
-        for (u64 i = 0; i < n; ++i) std::memcpy(to + i * sizeof(T), from + i * sizeof(T), sizeof(T));
+        for (u64 i = 0; i < n; ++i)
+          std::memcpy(to + i * sizeof(T), from + i * sizeof(T), sizeof(T));
       } else {
         std::memmove(to, from, bytes);
       }
@@ -274,18 +275,25 @@ unsigned element_bytes(const Instruction& insn) {
 template <template <class> class Make>
 Handler by_element(const Instruction& insn) {
   switch (element_bytes(insn)) {
-    case 1: return Make<u8>::handler;
-    case 2: return Make<u16>::handler;
-    case 4: return Make<u32>::handler;
-    default: return Make<u64>::handler;
+    case 1:
+      return Make<u8>::handler;
+    case 2:
+      return Make<u16>::handler;
+    case 4:
+      return Make<u32>::handler;
+    default:
+      return Make<u64>::handler;
   }
 }
 template <template <class> class Make>
 Handler by_port_element(const Instruction& insn) {
   switch (element_bytes(insn)) {
-    case 1: return Make<u8>::handler;
-    case 2: return Make<u16>::handler;
-    default: return Make<u32>::handler;  // REX.W does not widen port accesses
+    case 1:
+      return Make<u8>::handler;
+    case 2:
+      return Make<u16>::handler;
+    default:
+      return Make<u32>::handler;  // REX.W does not widen port accesses
   }
 }
 

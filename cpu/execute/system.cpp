@@ -27,9 +27,7 @@ bool wrmsr(Cpu& cpu, const Instruction&) {
   return false;
 }
 
-bool timestamp_allowed(Cpu& cpu) {
-  return !((cpu.state.cr4 & kCr4Tsd) && cpu.cpl() > 0);
-}
+bool timestamp_allowed(Cpu& cpu) { return !((cpu.state.cr4 & kCr4Tsd) && cpu.cpl() > 0); }
 bool rdtsc(Cpu& cpu, const Instruction&) {
   if (!timestamp_allowed(cpu)) return cpu.raise(kVectorGp, 0);
   set_edx_eax(cpu, cpu.tsc());
@@ -50,8 +48,8 @@ bool rdpmc(Cpu& cpu, const Instruction&) { return cpu.raise(kVectorGp, 0); }
 
 bool execute_cpuid(Cpu& cpu, const Instruction&) {
   if (!cpu.model().has_cpuid) return cpu.raise(kVectorUd);
-  const CpuidResult r = cpuid(cpu, static_cast<u32>(cpu.state.regs[kRax]),
-                              static_cast<u32>(cpu.state.regs[kRcx]));
+  const CpuidResult r =
+      cpuid(cpu, static_cast<u32>(cpu.state.regs[kRax]), static_cast<u32>(cpu.state.regs[kRcx]));
   cpu.state.regs[kRax] = r.eax;
   cpu.state.regs[kRbx] = r.ebx;
   cpu.state.regs[kRcx] = r.ecx;
@@ -69,7 +67,8 @@ bool invlpg(Cpu& cpu, const Instruction& insn) {
 }
 
 bool invpcid(Cpu& cpu, const Instruction& insn) {
-  const u64 type = cpu.code64() ? cpu.state.regs[insn.reg] : static_cast<u32>(cpu.state.regs[insn.reg]);
+  const u64 type =
+      cpu.code64() ? cpu.state.regs[insn.reg] : static_cast<u32>(cpu.state.regs[insn.reg]);
   const u64 offset = effective_address(cpu, insn);
   std::array<u64, 2> descriptor;
   if (!cpu.read_block(insn.segment, offset, descriptor.data(), 16)) return false;
@@ -88,7 +87,8 @@ bool invpcid(Cpu& cpu, const Instruction& insn) {
 
 bool cache_control(Cpu&, const Instruction&) { return true; }  // INVD, WBINVD: no caches to write
 
-// --- Ports -------------------------------------------------------------------------------------------
+// --- Ports
+// -------------------------------------------------------------------------------------------
 
 template <class T, bool Immediate>
 bool in(Cpu& cpu, const Instruction& insn) {
@@ -117,7 +117,8 @@ Handler select_out(unsigned bytes) {
   return bytes == 1 ? out<u8, Immediate> : bytes == 2 ? out<u16, Immediate> : out<u32, Immediate>;
 }
 
-// --- Waiting -------------------------------------------------------------------------------------------
+// --- Waiting
+// -------------------------------------------------------------------------------------------
 
 bool hlt(Cpu& cpu, const Instruction&) {
   cpu.state.activity = Activity::kHalted;
@@ -144,7 +145,8 @@ bool mwait(Cpu& cpu, const Instruction&) {
   return false;
 }
 
-// --- SMAP, segment bases ---------------------------------------------------------------------------------
+// --- SMAP, segment bases
+// ---------------------------------------------------------------------------------
 
 bool clac(Cpu& cpu, const Instruction&) {
   if (cpu.cpl() != 0) return cpu.raise(kVectorUd);

@@ -11,11 +11,11 @@ class Cpu;
 /// Registers and services generated code reaches beside CpuState. Lies right behind it in Cpu, so
 /// that one base register serves both.
 struct TranslatorFrame {
-  i64 budget = 0;            ///< instructions left before the run loop is wanted
-  u64 flags = 0;             ///< guest arithmetic flags: AH as LAHF gives it in bits 15:8, OF in bit 0
-  u64 block_invalidated = 0; ///< the running block's bytes changed
-  u64 target = 0;            ///< of an indirect branch, while its stack access is under way
-  u64 linear = 0;            ///< of the access under way
+  i64 budget = 0;  ///< instructions left before the run loop is wanted
+  u64 flags = 0;   ///< guest arithmetic flags: AH as LAHF gives it in bits 15:8, OF in bit 0
+  u64 block_invalidated = 0;  ///< the running block's bytes changed
+  u64 target = 0;             ///< of an indirect branch, while its stack access is under way
+  u64 linear = 0;             ///< of the access under way
   const void* exit_stub = nullptr;
   const void* dispatch_stub = nullptr;
   const void* memory_stub = nullptr;
@@ -29,8 +29,9 @@ class Translation {
   /// Makes host code for a block the processor is about to run at `rip`. May decline.
   virtual void translate(Cpu& cpu, Block& block, u64 rip) = 0;
   /// Runs host code from `block` on until something needs the run loop: budget, attention, a fault
-  /// (left pending), a block without code. Updates CpuState::instructions.
-  virtual void run(Cpu& cpu, Block& block, u64 budget) = 0;
+  /// (left pending), a block without code. Updates CpuState::instructions. False: there is no code
+  /// for this block at this address, and nothing was executed.
+  virtual bool run(Cpu& cpu, Block& block, u64 budget) = 0;
   /// The block's bytes changed; it may be running.
   virtual void forget(Block& block) = 0;
   /// All blocks are about to go; none is running.

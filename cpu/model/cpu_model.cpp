@@ -26,12 +26,20 @@ struct Alias {
   std::string_view name;
 };
 constexpr Alias kAliases[] = {
-    {"sse3", "pni"},          {"sse4.1", "sse4_1"},   {"sse4.2", "sse4_2"},
-    {"lzcnt", "abm"},         {"tsc-deadline", "tsc_deadline_timer"},
-    {"tsc_deadline", "tsc_deadline_timer"},           {"sha-ni", "sha_ni"},
-    {"lahf-lm", "lahf_lm"},   {"spec-ctrl", "spec_ctrl"},
-    {"arch-capabilities", "arch_capabilities"},       {"tsc-adjust", "tsc_adjust"},
-    {"i64", "lm"},            {"cmpxchg16b", "cx16"}, {"cx8", "cx8"},
+    {"sse3", "pni"},
+    {"sse4.1", "sse4_1"},
+    {"sse4.2", "sse4_2"},
+    {"lzcnt", "abm"},
+    {"tsc-deadline", "tsc_deadline_timer"},
+    {"tsc_deadline", "tsc_deadline_timer"},
+    {"sha-ni", "sha_ni"},
+    {"lahf-lm", "lahf_lm"},
+    {"spec-ctrl", "spec_ctrl"},
+    {"arch-capabilities", "arch_capabilities"},
+    {"tsc-adjust", "tsc_adjust"},
+    {"i64", "lm"},
+    {"cmpxchg16b", "cx16"},
+    {"cx8", "cx8"},
 };
 
 using Features = std::initializer_list<Feature>;
@@ -40,17 +48,17 @@ using F = Feature;
 const Features k486Features = {F::kFpu, F::kVme};
 const Features kPentiumFeatures = {F::kFpu, F::kVme, F::kDe,  F::kPse, F::kTsc,
                                    F::kMsr, F::kMce, F::kCx8, F::kMmx, F::kApic};
-const Features kPentium3Features = {F::kPae, F::kSep, F::kMtrr, F::kPge,  F::kMca, F::kCmov,
-                                    F::kPat, F::kPse36, F::kFxsr, F::kSse};
-const Features kBaseline64Features = {F::kClflush, F::kSse2, F::kSse3,    F::kCx16,      F::kLm,
-                                      F::kSyscall, F::kNx,   F::kLahfLm,  F::kHypervisor,
-                                      F::kX2apic,  F::kInvariantTsc, F::kTscDeadline,
-                                      F::kTscAdjust, F::kArat, F::kPrefetchw,
+const Features kPentium3Features = {F::kPae,  F::kSep, F::kMtrr,  F::kPge,  F::kMca,
+                                    F::kCmov, F::kPat, F::kPse36, F::kFxsr, F::kSse};
+const Features kBaseline64Features = {F::kClflush, F::kSse2, F::kSse3, F::kCx16, F::kLm,
+                                      F::kSyscall, F::kNx, F::kLahfLm, F::kHypervisor, F::kX2apic,
+                                      F::kInvariantTsc, F::kTscDeadline, F::kTscAdjust, F::kArat,
+                                      F::kPrefetchw,
                                       // What keeps the guest from paying for mitigations.
                                       F::kSpecCtrl, F::kArchCapabilities};
 const Features kV2Features = {F::kSsse3, F::kSse41, F::kSse42, F::kPopcnt};
-const Features kV3Features = {F::kAvx,  F::kAvx2,  F::kBmi1,  F::kBmi2, F::kF16c,
-                              F::kFma,  F::kLzcnt, F::kMovbe, F::kXsave};
+const Features kV3Features = {F::kAvx, F::kAvx2,  F::kBmi1,  F::kBmi2, F::kF16c,
+                              F::kFma, F::kLzcnt, F::kMovbe, F::kXsave};
 
 FeatureSet feature_set(std::initializer_list<const Features*> lists) {
   FeatureSet set;
@@ -115,12 +123,11 @@ FeatureSet template_features(std::string_view name) {
     return feature_set({&kPentiumFeatures, &kPentium3Features, &kBaseline64Features});
   }
   if (name == "x86-64-v2") {
-    return feature_set(
-        {&kPentiumFeatures, &kPentium3Features, &kBaseline64Features, &kV2Features});
+    return feature_set({&kPentiumFeatures, &kPentium3Features, &kBaseline64Features, &kV2Features});
   }
   if (name == "x86-64-v3") {
-    return feature_set({&kPentiumFeatures, &kPentium3Features, &kBaseline64Features, &kV2Features,
-                        &kV3Features});
+    return feature_set(
+        {&kPentiumFeatures, &kPentium3Features, &kBaseline64Features, &kV2Features, &kV3Features});
   }
   FeatureSet all = FeatureSet::all();
   all.remove(F::kMonitor);  // MWAIT only sees interrupts, see execute/system.cpp
@@ -134,16 +141,16 @@ struct Dependency {
   Feature needs;
 };
 constexpr Dependency kDependencies[] = {
-    {F::kMmx, F::kFpu},      {F::kFxsr, F::kFpu},       {F::kSse, F::kFxsr},
-    {F::kSse2, F::kSse},     {F::kSse3, F::kSse2},      {F::kSsse3, F::kSse3},
-    {F::kSse41, F::kSsse3},  {F::kSse42, F::kSse41},    {F::kAes, F::kSse2},
-    {F::kPclmulqdq, F::kSse2}, {F::kShaNi, F::kSse2},   {F::kXsave, F::kFxsr},
-    {F::kAvx, F::kXsave},    {F::kAvx2, F::kAvx},       {F::kFma, F::kAvx},
-    {F::kF16c, F::kAvx},     {F::kXsaveopt, F::kXsave}, {F::kXsavec, F::kXsave},
-    {F::kXgetbv1, F::kXsave}, {F::kXsaves, F::kXsavec}, {F::kPku, F::kXsave},
-    {F::kLm, F::kPae},       {F::kNx, F::kPae},         {F::kPcid, F::kLm},
-    {F::kInvpcid, F::kPcid}, {F::kX2apic, F::kApic},    {F::kTscDeadline, F::kApic},
-    {F::kFsgsbase, F::kLm},  {F::kPdpe1gb, F::kLm},     {F::kLahfLm, F::kLm},
+    {F::kMmx, F::kFpu},        {F::kFxsr, F::kFpu},       {F::kSse, F::kFxsr},
+    {F::kSse2, F::kSse},       {F::kSse3, F::kSse2},      {F::kSsse3, F::kSse3},
+    {F::kSse41, F::kSsse3},    {F::kSse42, F::kSse41},    {F::kAes, F::kSse2},
+    {F::kPclmulqdq, F::kSse2}, {F::kShaNi, F::kSse2},     {F::kXsave, F::kFxsr},
+    {F::kAvx, F::kXsave},      {F::kAvx2, F::kAvx},       {F::kFma, F::kAvx},
+    {F::kF16c, F::kAvx},       {F::kXsaveopt, F::kXsave}, {F::kXsavec, F::kXsave},
+    {F::kXgetbv1, F::kXsave},  {F::kXsaves, F::kXsavec},  {F::kPku, F::kXsave},
+    {F::kLm, F::kPae},         {F::kNx, F::kPae},         {F::kPcid, F::kLm},
+    {F::kInvpcid, F::kPcid},   {F::kX2apic, F::kApic},    {F::kTscDeadline, F::kApic},
+    {F::kFsgsbase, F::kLm},    {F::kPdpe1gb, F::kLm},     {F::kLahfLm, F::kLm},
     {F::kRdtscp, F::kTsc},
 };
 
@@ -174,7 +181,8 @@ const FeatureName* find_feature(std::string_view name) {
   return nullptr;
 }
 
-Result<void> apply_feature(CpuModel& model, const FeatureSet& host, std::string_view name, bool on) {
+Result<void> apply_feature(CpuModel& model, const FeatureSet& host, std::string_view name,
+                           bool on) {
   const FeatureName* entry = find_feature(name);
   if (entry == nullptr) {
     return error("unknown CPU feature '{}' in -cpu; features are named as in /proc/cpuinfo", name);
@@ -184,13 +192,18 @@ Result<void> apply_feature(CpuModel& model, const FeatureSet& host, std::string_
     return {};
   }
   if (!host.has(entry->feature)) {
-    return error("CPU feature '{}' cannot be offered: this host's processor does not have it; "
-                 "leave it out of -cpu", name);
+    return error(
+        "CPU feature '{}' cannot be offered: this host's processor does not have it; "
+        "leave it out of -cpu",
+        name);
   }
   model.features.add(entry->feature);
   for (const Dependency& d : kDependencies) {
     if (d.feature == entry->feature && !model.features.has(d.needs)) {
-      if (auto result = apply_feature(model, host, std::string_view(kFeatureNames[static_cast<std::size_t>(d.needs)].name), true); !result) {
+      if (auto result = apply_feature(
+              model, host, std::string_view(kFeatureNames[static_cast<std::size_t>(d.needs)].name),
+              true);
+          !result) {
         return result;
       }
     }
@@ -272,7 +285,8 @@ Result<CpuModel> parse_cpu_model(std::string_view text) {
     }
     const std::size_t equals = item.find('=');
     const std::string_view key = item.substr(0, equals);
-    const std::string_view value = equals == std::string_view::npos ? "on" : item.substr(equals + 1);
+    const std::string_view value =
+        equals == std::string_view::npos ? "on" : item.substr(equals + 1);
     if (key == "level" || key == "xlevel") {
       std::string_view digits = value;
       int base = 10;
@@ -290,8 +304,9 @@ Result<CpuModel> parse_cpu_model(std::string_view text) {
     } else if (value == "on" || value == "off") {
       if (auto r = apply_feature(model, host, key, value == "on"); !r) return r.error();
     } else {
-      return error("'{}' in -cpu is not understood; use +feature, -feature, feature=on|off or level=N",
-                   item);
+      return error(
+          "'{}' in -cpu is not understood; use +feature, -feature, feature=on|off or level=N",
+          item);
     }
   }
   drop_dependents(model.features);

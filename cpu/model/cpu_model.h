@@ -42,16 +42,16 @@ class QuirkSet {
 };
 
 struct CpuModel {
-  std::string name;             ///< as given to -cpu
-  std::string vendor;           ///< 12 characters of CPUID leaf 0
-  std::string brand;            ///< up to 47 characters
+  std::string name;    ///< as given to -cpu
+  std::string vendor;  ///< 12 characters of CPUID leaf 0
+  std::string brand;   ///< up to 47 characters
   unsigned family = 6;
   unsigned model = 0;
   unsigned stepping = 0;
   u32 max_basic_leaf = 0x16;
   u32 max_extended_leaf = 0x80000008;
   unsigned physical_bits = 40;
-  u64 tsc_hz = 1'000'000'000;   ///< guest TSC ticks per second of virtual time
+  u64 tsc_hz = 1'000'000'000;  ///< guest TSC ticks per second of virtual time
   FeatureSet features;
   bool has_cpuid = true;
   QuirkSet quirks;

@@ -22,10 +22,14 @@ constexpr FeatureBit kFeatureBits[] = {
 
 u32& output(CpuidResult& r, char reg) {
   switch (reg) {
-    case 'a': return r.eax;
-    case 'b': return r.ebx;
-    case 'c': return r.ecx;
-    default: return r.edx;
+    case 'a':
+      return r.eax;
+    case 'b':
+      return r.ebx;
+    case 'c':
+      return r.ecx;
+    default:
+      return r.edx;
   }
 }
 

@@ -5,17 +5,52 @@ namespace dragoman {
 namespace {
 
 enum Msr : u32 {
-  kTsc = 0x10, kApicBase = 0x1b, kFeatureControl = 0x3a, kTscAdjust = 0x3b, kSpecCtrl = 0x48,
-  kPredCmd = 0x49, kBiosUpdateTrigger = 0x79, kBiosSignId = 0x8b, kMtrrCap = 0xfe,
-  kArchCapabilities = 0x10a, kFlushCmd = 0x10b, kSysenterCs = 0x174, kSysenterEsp = 0x175,
-  kSysenterEip = 0x176, kMcgCap = 0x179, kMcgStatus = 0x17a, kMcgCtl = 0x17b,
-  kMiscEnable = 0x1a0, kDebugCtl = 0x1d9, kMtrrPhysFirst = 0x200, kMtrrPhysLast = 0x20f,
-  kMtrrFix64k = 0x250, kMtrrFix16k0 = 0x258, kMtrrFix16k1 = 0x259, kMtrrFix4kFirst = 0x268,
-  kMtrrFix4kLast = 0x26f, kPat = 0x277, kMtrrDefType = 0x2ff, kMc0Ctl = 0x400, kMcEnd = 0x428,
-  kTscDeadline = 0x6e0, kX2apicFirst = 0x800, kX2apicLast = 0x8ff, kXss = 0xda0,
-  kEfer = 0xc0000080, kStar = 0xc0000081, kLstar = 0xc0000082, kCstar = 0xc0000083,
-  kSfmask = 0xc0000084, kFsBase = 0xc0000100, kGsBase = 0xc0000101, kKernelGsBase = 0xc0000102,
-  kTscAux = 0xc0000103, kAmdSyscfg = 0xc0010010, kAmdHwcr = 0xc0010015, kAmdPatchLevel = 0x8b,
+  kTsc = 0x10,
+  kApicBase = 0x1b,
+  kFeatureControl = 0x3a,
+  kTscAdjust = 0x3b,
+  kSpecCtrl = 0x48,
+  kPredCmd = 0x49,
+  kBiosUpdateTrigger = 0x79,
+  kBiosSignId = 0x8b,
+  kMtrrCap = 0xfe,
+  kArchCapabilities = 0x10a,
+  kFlushCmd = 0x10b,
+  kSysenterCs = 0x174,
+  kSysenterEsp = 0x175,
+  kSysenterEip = 0x176,
+  kMcgCap = 0x179,
+  kMcgStatus = 0x17a,
+  kMcgCtl = 0x17b,
+  kMiscEnable = 0x1a0,
+  kDebugCtl = 0x1d9,
+  kMtrrPhysFirst = 0x200,
+  kMtrrPhysLast = 0x20f,
+  kMtrrFix64k = 0x250,
+  kMtrrFix16k0 = 0x258,
+  kMtrrFix16k1 = 0x259,
+  kMtrrFix4kFirst = 0x268,
+  kMtrrFix4kLast = 0x26f,
+  kPat = 0x277,
+  kMtrrDefType = 0x2ff,
+  kMc0Ctl = 0x400,
+  kMcEnd = 0x428,
+  kTscDeadline = 0x6e0,
+  kX2apicFirst = 0x800,
+  kX2apicLast = 0x8ff,
+  kXss = 0xda0,
+  kEfer = 0xc0000080,
+  kStar = 0xc0000081,
+  kLstar = 0xc0000082,
+  kCstar = 0xc0000083,
+  kSfmask = 0xc0000084,
+  kFsBase = 0xc0000100,
+  kGsBase = 0xc0000101,
+  kKernelGsBase = 0xc0000102,
+  kTscAux = 0xc0000103,
+  kAmdSyscfg = 0xc0010010,
+  kAmdHwcr = 0xc0010015,
+  kAmdPatchLevel = 0x8b,
 };
 
 constexpr unsigned kMachineCheckBanks = 10;
@@ -42,7 +77,8 @@ bool valid_memory_types(u64 value, bool pat) {
 /// Index into MsrState::mtrr_fixed, or -1.
 int fixed_mtrr(u32 index) {
   if (index == kMtrrFix64k) return 0;
-  if (index == kMtrrFix16k0 || index == kMtrrFix16k1) return static_cast<int>(index - kMtrrFix16k0) + 1;
+  if (index == kMtrrFix16k0 || index == kMtrrFix16k1)
+    return static_cast<int>(index - kMtrrFix16k0) + 1;
   if (index >= kMtrrFix4kFirst && index <= kMtrrFix4kLast) {
     return static_cast<int>(index - kMtrrFix4kFirst) + 3;
   }
@@ -52,7 +88,7 @@ int fixed_mtrr(u32 index) {
 /// MSRs that are a plain u64 with an optional feature and a canonical-address requirement.
 struct PlainMsr {
   u32 index;
-  u64 MsrState::* member;
+  u64 MsrState::*member;
   Feature feature;
   bool canonical;
 };
@@ -74,8 +110,9 @@ const PlainMsr* find_plain(const Cpu& cpu, u32 index) {
 }
 
 bool unknown(Cpu& cpu, u32 index, const char* verb) {
-  cpu.log().once(fmt::format("msr {:x}", index), "{} of MSR {:#x}, which this CPU model does not have: #GP, at {:#x}",
-                 verb, index, cpu.instruction_rip());
+  cpu.log().once(fmt::format("msr {:x}", index),
+                 "{} of MSR {:#x}, which this CPU model does not have: #GP, at {:#x}", verb, index,
+                 cpu.instruction_rip());
   return cpu.raise(kVectorGp, 0);
 }
 
@@ -105,12 +142,16 @@ bool read_msr(Cpu& cpu, u32 index, u64& value) {
     return true;
   }
   switch (index) {
-    case kTsc: value = cpu.tsc(); return true;
+    case kTsc:
+      value = cpu.tsc();
+      return true;
     case kApicBase:
       if (apic == nullptr) break;
       value = apic->apic_base();
       return true;
-    case kFeatureControl: value = m.feature_control; return true;
+    case kFeatureControl:
+      value = m.feature_control;
+      return true;
     case kTscAdjust:
       if (!cpu.has(Feature::kTscAdjust)) break;
       value = m.tsc_adjust;
@@ -119,7 +160,9 @@ bool read_msr(Cpu& cpu, u32 index, u64& value) {
       if (!cpu.has(Feature::kSpecCtrl)) break;
       value = m.spec_ctrl;
       return true;
-    case kBiosSignId: value = u64{1} << 32; return true;
+    case kBiosSignId:
+      value = u64{1} << 32;
+      return true;
     case kMtrrCap:
       if (!cpu.has(Feature::kMtrr)) break;
       value = 0x508;  // 8 variable ranges, fixed ranges, write-combining
@@ -136,8 +179,12 @@ bool read_msr(Cpu& cpu, u32 index, u64& value) {
               : index == kMcgStatus ? m.mcg_status
                                     : m.mcg_control;
       return true;
-    case kMiscEnable: value = m.misc_enable; return true;
-    case kDebugCtl: value = m.debugctl; return true;
+    case kMiscEnable:
+      value = m.misc_enable;
+      return true;
+    case kDebugCtl:
+      value = m.debugctl;
+      return true;
     case kPat:
       if (!cpu.has(Feature::kPat)) break;
       value = m.pat;
@@ -171,7 +218,8 @@ bool read_msr(Cpu& cpu, u32 index, u64& value) {
       if (!cpu.has(Feature::kRdtscp) && !cpu.has(Feature::kRdpid)) break;
       value = m.tsc_aux;
       return true;
-    default: break;
+    default:
+      break;
   }
   if (index >= kMtrrPhysFirst && index <= kMtrrPhysLast && cpu.has(Feature::kMtrr)) {
     value = m.mtrr_variable[index - kMtrrPhysFirst];
@@ -218,7 +266,8 @@ bool write_msr(Cpu& cpu, u32 index, u64 value) {
     case kApicBase:
       if (apic == nullptr) break;
       return apic->set_apic_base(value) ? true : reject();
-    case kFeatureControl: return reject();  // locked
+    case kFeatureControl:
+      return reject();  // locked
     case kTscAdjust:
       if (!cpu.has(Feature::kTscAdjust)) break;
       s.tsc_offset += static_cast<i64>(value - m.tsc_adjust);
@@ -233,8 +282,10 @@ bool write_msr(Cpu& cpu, u32 index, u64 value) {
     case kPredCmd:
       if (!cpu.has(Feature::kSpecCtrl)) break;
       return (value & ~u64{1}) ? reject() : true;
-    case kBiosUpdateTrigger: return true;
-    case kBiosSignId: return true;
+    case kBiosUpdateTrigger:
+      return true;
+    case kBiosSignId:
+      return true;
     case kMcgStatus:
       if (!cpu.has(Feature::kMca)) break;
       if (value != 0) return reject();
@@ -244,8 +295,12 @@ bool write_msr(Cpu& cpu, u32 index, u64 value) {
       if (!cpu.has(Feature::kMca)) break;
       m.mcg_control = value;
       return true;
-    case kMiscEnable: m.misc_enable = value; return true;
-    case kDebugCtl: m.debugctl = value & 0x7fc3; return true;
+    case kMiscEnable:
+      m.misc_enable = value;
+      return true;
+    case kDebugCtl:
+      m.debugctl = value & 0x7fc3;
+      return true;
     case kPat:
       if (!cpu.has(Feature::kPat)) break;
       if (!valid_memory_types(value, true)) return reject();
@@ -253,7 +308,8 @@ bool write_msr(Cpu& cpu, u32 index, u64 value) {
       return true;
     case kMtrrDefType:
       if (!cpu.has(Feature::kMtrr)) break;
-      if ((value & ~u64{0xcff}) || !valid_memory_type(static_cast<u8>(value), false)) return reject();
+      if ((value & ~u64{0xcff}) || !valid_memory_type(static_cast<u8>(value), false))
+        return reject();
       m.mtrr_def_type = value;
       return true;
     case kTscDeadline:
@@ -285,7 +341,8 @@ bool write_msr(Cpu& cpu, u32 index, u64 value) {
       if (value >> 32) return reject();
       m.tsc_aux = value;
       return true;
-    default: break;
+    default:
+      break;
   }
   if (index >= kMtrrPhysFirst && index <= kMtrrPhysLast && cpu.has(Feature::kMtrr)) {
     const u64 beyond = ~(bit(cpu.model().physical_bits) - 1);
@@ -310,7 +367,8 @@ bool write_msr(Cpu& cpu, u32 index, u64 value) {
   if (index >= kX2apicFirst && index <= kX2apicLast && apic != nullptr) {
     return apic->write_x2apic(index, value) ? true : reject();
   }
-  if (cpu.model().vendor == "AuthenticAMD" && (index == kAmdSyscfg || index == kAmdHwcr)) return true;
+  if (cpu.model().vendor == "AuthenticAMD" && (index == kAmdSyscfg || index == kAmdHwcr))
+    return true;
   return unknown(cpu, index, "write");
 }
 

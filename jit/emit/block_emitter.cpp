@@ -15,6 +15,25 @@ namespace {
 
 constexpr u32 kAllFlags = kArithmeticFlags;
 
+unsigned bytes_of(const Instruction& insn, const Operand& operand) {
+  switch (operand.width) {
+    case Width::kB:
+      return 1;
+    case Width::kW:
+      return 2;
+    case Width::kD:
+      return 4;
+    case Width::kQ:
+      return 8;
+    case Width::kZ:
+      return insn.operand_size == 2 ? 2 : 4;
+    case Width::kY:
+      return insn.operand_size == 8 ? 8 : 4;
+    default:
+      return insn.operand_size;
+  }
+}
+
 /// Flags an instruction needs in the host's flags register: those it reads, and, when it writes
 /// only some, the others, which it must hand on.
 bool needs_old_flags(const Instruction& insn, const OperationInfo& info) {
@@ -26,10 +45,12 @@ bool needs_old_flags(const Instruction& insn, const OperationInfo& info) {
     case Operation::kShld:
     case Operation::kShrd: {
       // A constant count other than zero sets every flag (some to undefined values).
-      const Operand& count = r.operands[1].addressing == Addressing::kG ? r.operands[2] : r.operands[1];
+      const Operand& count =
+          r.operands[1].addressing == Addressing::kG ? r.operands[2] : r.operands[1];
       if (count.addressing == Addressing::kOne) return false;
       if (count.addressing == Addressing::kI) {
-        return (insn.immediate & (insn.operand_size == 8 ? 63 : 31)) == 0;
+        // The mask is that of the operand: REX.W does not widen a byte operand.
+        return (insn.immediate & (bytes_of(insn, r.operands[0]) == 8 ? 63 : 31)) == 0;
       }
       return true;
     }
@@ -40,18 +61,6 @@ bool needs_old_flags(const Instruction& insn, const OperationInfo& info) {
   return (info.flags_read & kAllFlags) != 0 || (covered != 0 && (covered & kAllFlags) != kAllFlags);
 }
 
-unsigned bytes_of(const Instruction& insn, const Operand& operand) {
-  switch (operand.width) {
-    case Width::kB: return 1;
-    case Width::kW: return 2;
-    case Width::kD: return 4;
-    case Width::kQ: return 8;
-    case Width::kZ: return insn.operand_size == 2 ? 2 : 4;
-    case Width::kY: return insn.operand_size == 8 ? 8 : 4;
-    default: return insn.operand_size;
-  }
-}
-
 }  // namespace
 
 BlockEmitter::BlockEmitter(Cpu& cpu, const Block& block, u64 rip, TranslatedBlock& out)
@@ -60,7 +69,8 @@ BlockEmitter::BlockEmitter(Cpu& cpu, const Block& block, u64 rip, TranslatedBloc
   code_.attach(&a_);
 }
 
-// --- Operands -------------------------------------------------------------------------------------
+// --- Operands
+// -------------------------------------------------------------------------------------
 
 x86::Mem BlockEmitter::state_mem(i32 offset, unsigned size) const {
   return x86::ptr(kState, offset, size);
@@ -70,16 +80,20 @@ x86::Mem BlockEmitter::register_slot(unsigned gpr, unsigned size) const {
   return state_mem(static_cast<i32>(slot - reinterpret_cast<const u8*>(&cpu_.state)), size);
 }
 x86::Mem BlockEmitter::frame_mem(const void* member, unsigned size) const {
-  return state_mem(static_cast<i32>(static_cast<const u8*>(member) -
-                                    reinterpret_cast<const u8*>(&cpu_.state)),
-                   size);
+  return state_mem(
+      static_cast<i32>(static_cast<const u8*>(member) - reinterpret_cast<const u8*>(&cpu_.state)),
+      size);
 }
 x86::Gp BlockEmitter::sized(const Gp& reg, unsigned bytes) {
   switch (bytes) {
-    case 1: return reg.r8();
-    case 2: return reg.r16();
-    case 4: return reg.r32();
-    default: return reg.r64();
+    case 1:
+      return reg.r8();
+    case 2:
+      return reg.r16();
+    case 4:
+      return reg.r32();
+    default:
+      return reg.r64();
   }
 }
 void BlockEmitter::load_guest(const Gp& into, unsigned gpr) {
@@ -97,57 +111,8 @@ void BlockEmitter::store_guest(unsigned gpr, const Gp& value) {
   }
 }
 
-/// kPointer = offset of the memory operand. Flags survive; kScratch is used when the index has no
-/// host register.
-void BlockEmitter::load_address(const Instruction& insn) {
-  const bool wide = insn.address_size == 8;
-  if (insn.base == kRip) {
-    const u64 address = (next_rip(insn) + static_cast<u64>(i64{insn.displacement})) & insn.address_mask;
-    a_.mov(kPointer, Imm(address));
-    return;
-  }
-  Gp base;
-  if (insn.base != kZeroRegister) {
-    if (pinned(insn.base)) {
-      base = x86::gpq(insn.base);
-    } else {
-      load_guest(kPointer, insn.base);
-      base = kPointer;
-    }
-  }
-  Gp index;
-  if (insn.index != kZeroRegister) {
-    if (pinned(insn.index)) {
-      index = x86::gpq(insn.index);
-    } else {
-      load_guest(kScratch, insn.index);
-      index = kScratch;
-    }
-  }
-  Mem mem;
-  if (base.isValid() && index.isValid()) {
-    mem = x86::ptr(base, index, insn.scale, insn.displacement);
-  } else if (base.isValid()) {
-    mem = x86::ptr(base, insn.displacement);
-  } else if (index.isValid()) {
-    a_.mov(kPointer, Imm(i64{insn.displacement}));
-    mem = x86::ptr(kPointer, index, insn.scale);
-  } else {
-    a_.mov(kPointer, Imm(static_cast<u64>(i64{insn.displacement}) & insn.address_mask));
-    return;
-  }
-  a_.lea(wide ? kPointer : kPointer.r32(), mem);
-}
-
-/// kPointer = linear address of the memory operand.
-void BlockEmitter::load_linear(const Instruction& insn) {
-  load_address(insn);
-  if (insn.segment == kFs || insn.segment == kGs) {
-    a_.add(kPointer, state_mem(TranslatorAccess::active_base(cpu_, insn.segment), 8));
-  }
-}
-
-// --- Flags --------------------------------------------------------------------------------------------
+// --- Flags
+// --------------------------------------------------------------------------------------------
 
 void BlockEmitter::spill_flags() {
   if (!flags_in_host_ || flags_in_memory_) return;
@@ -169,7 +134,8 @@ void BlockEmitter::reload_flags() {
   flags_in_host_ = true;
 }
 
-// --- Memory --------------------------------------------------------------------------------------------
+// --- Sites
+// --------------------------------------------------------------------------------------------
 
 Site& BlockEmitter::site(const Instruction& insn) {
   Site& s = out_.sites.emplace_back();
@@ -180,67 +146,6 @@ Site& BlockEmitter::site(const Instruction& insn) {
   return s;
 }
 
-void BlockEmitter::with_memory(const Instruction& insn, unsigned bytes, bool write,
-                               const std::function<void()>& address,
-                               const std::function<void()>& op) {
-  Site& s = site(insn);
-  s.access_bytes = static_cast<u8>(bytes);
-  s.write = write;
-  const Label slow = a_.newLabel();
-  const Label ready = a_.newLabel();
-
-  // The access may fault, and the probe's compare destroys the host's flags.
-  spill_flags();
-  flags_in_host_ = false;
-  address();
-  a_.mov(frame_mem(&cpu_.frame.linear, 8), kPointer);
-  a_.mov(kScratch, kPointer);
-  static_assert(sizeof(ShadowTable::Entry) == 32);
-  a_.shr(kScratch, kPageShift - 5);
-  a_.and_(kScratch.r32(), Imm((ShadowTable::kEntries - 1) << 5));
-  a_.add(kScratch, state_mem(TranslatorAccess::shadow(cpu_), 8));
-  if (bytes > 1) a_.add(kPointer, bytes - 1);  // the last byte's page: crossings miss
-  a_.shr(kPointer, kPageShift);
-  a_.cmp(kPointer, x86::ptr(kScratch, write ? 8 : 0, 8));
-  a_.jne(slow);
-  a_.mov(kPointer, frame_mem(&cpu_.frame.linear, 8));
-  a_.add(kPointer, x86::ptr(kScratch, 24, 8));
-  a_.bind(ready);
-  op();
-
-  out_of_line_.push_back([=, this, end = end_, &s] {
-    a_.bind(slow);
-    a_.mov(kPointer, frame_mem(&cpu_.frame.linear, 8));
-    a_.mov(kScratch, Imm(reinterpret_cast<u64>(&s)));
-    a_.call(frame_mem(&cpu_.frame.memory_stub, 8));
-    a_.test(kPointer, kPointer);
-    a_.jnz(ready);
-    // Not plain memory, or a fault: the interpreter executes the whole instruction.
-    a_.mov(kScratch, Imm(reinterpret_cast<u64>(&s)));
-    a_.call(frame_mem(&cpu_.frame.interpret_stub, 8));
-    const Label gone = a_.newLabel();
-    a_.test(kScratch.r32(), kScratch.r32());
-    a_.jz(gone);
-    if (end->flags_in_host) {
-      flags_in_host_ = false;
-      reload_flags();
-    }
-    a_.jmp(end->label);
-    a_.bind(gone);
-    leave_with_state();
-  });
-}
-
-// --- Leaving -------------------------------------------------------------------------------------------
-
-/// RIP and everything else is in CpuState already.
-void BlockEmitter::leave_with_state() {
-  ExitRecord& record = out_.exits.emplace_back();
-  record.set_rip = false;
-  a_.mov(kScratch, Imm(reinterpret_cast<u64>(&record)));
-  a_.jmp(frame_mem(&cpu_.frame.exit_stub, 8));
-}
-
 u64 BlockEmitter::next_rip(const Instruction& insn) const {
   (void)insn;
   return current_rip_;
@@ -249,48 +154,8 @@ u32 BlockEmitter::remaining(const Instruction& insn) const {
   return static_cast<u32>(block_.count - (&insn - block_.instructions));
 }
 
-void BlockEmitter::leave(u64 target_rip, u32 give_back, bool linkable) {
-  if (give_back != 0) a_.add(frame_mem(&cpu_.frame.budget, 8), give_back);
-  if (linkable && (target_rip >> kPageShift) == (rip_ >> kPageShift)) {
-    ExitRecord& record = out_.exits.emplace_back();
-    record.rip = target_rip;
-    record.linkable = true;
-    const Label jump = a_.newLabel();
-    const Label next = a_.newLabel();
-    a_.bind(jump);
-    a_.long_().jmp(next);
-    a_.bind(next);
-    jump_labels_.emplace_back(jump, &record);
-    a_.mov(kScratch, Imm(reinterpret_cast<u64>(&record)));
-    a_.jmp(frame_mem(&cpu_.frame.exit_stub, 8));
-    return;
-  }
-  a_.mov(kPointer, Imm(target_rip));
-  leave_indirect();
-}
-
-/// Target in kPointer, canonical.
-void BlockEmitter::leave_indirect() { a_.jmp(frame_mem(&cpu_.frame.dispatch_stub, 8)); }
-
-/// #GP belongs to the branch itself when the target in kPointer is not canonical: the interpreter
-/// then executes the instruction. Flags must be in memory.
-void BlockEmitter::check_canonical(const Instruction& insn) {
-  Site& s = site(insn);
-  const Label bad = a_.newLabel();
-  a_.mov(kScratch, kPointer);
-  a_.sar(kScratch, 47);
-  a_.add(kScratch, 1);
-  a_.cmp(kScratch, 1);
-  a_.ja(bad);
-  out_of_line_.push_back([=, this, &s] {
-    a_.bind(bad);
-    a_.mov(kScratch, Imm(reinterpret_cast<u64>(&s)));
-    a_.call(frame_mem(&cpu_.frame.interpret_stub, 8));
-    leave_with_state();
-  });
-}
-
-// --- The block -----------------------------------------------------------------------------------------
+// --- The block
+// -----------------------------------------------------------------------------------------
 
 bool BlockEmitter::emit(EmittedBlock& result) {
   retired_ = a_.newLabel();
@@ -346,7 +211,8 @@ bool BlockEmitter::emit(EmittedBlock& result) {
     return false;
   }
   result.code.resize(code_.codeSize());
-  if (code_.copyFlattenedData(result.code.data(), result.code.size()) != asmjit::kErrorOk) return false;
+  if (code_.copyFlattenedData(result.code.data(), result.code.size()) != asmjit::kErrorOk)
+    return false;
   result.resume = code_.labelOffset(resume);
   result.retired = code_.labelOffset(retired_);
   for (const auto& [label, record] : jump_labels_) {
@@ -373,9 +239,12 @@ void BlockEmitter::emit_interpreted(const Instruction& insn) {
 bool BlockEmitter::emit_instruction(const Instruction& insn) {
   const Row& r = row(insn.row);
   switch (r.operation) {
-    case Operation::kLea: return emit_lea(insn);
-    case Operation::kPush: return emit_push(insn);
-    case Operation::kPop: return emit_pop(insn);
+    case Operation::kLea:
+      return emit_lea(insn);
+    case Operation::kPush:
+      return emit_push(insn);
+    case Operation::kPop:
+      return emit_pop(insn);
     case Operation::kNop:
     case Operation::kPause:
     case Operation::kEndbr64:
@@ -411,7 +280,7 @@ bool BlockEmitter::emit_generic(const Instruction& insn) {
   // Which guest registers are data operands, and which of them need a temporary.
   struct Use {
     unsigned bytes = 0;
-    int gpr = -1;       // general register number, or -1
+    int gpr = -1;  // general register number, or -1
     bool high = false;
     bool memory = false;
     bool immediate = false;
@@ -438,12 +307,23 @@ bool BlockEmitter::emit_generic(const Instruction& insn) {
         }
         break;
       case Addressing::kG:
-      case Addressing::kZ: number = insn.reg; break;
-      case Addressing::kB: number = insn.vvvv; break;
-      case Addressing::kFixed: number = operand.number; break;
-      case Addressing::kI: use.immediate = true; break;
-      case Addressing::kOne: use.one = true; break;
-      default: return false;
+      case Addressing::kZ:
+        number = insn.reg;
+        break;
+      case Addressing::kB:
+        number = insn.vvvv;
+        break;
+      case Addressing::kFixed:
+        number = operand.number;
+        break;
+      case Addressing::kI:
+        use.immediate = true;
+        break;
+      case Addressing::kOne:
+        use.one = true;
+        break;
+      default:
+        return false;
     }
     if (number >= kHighByte) {
       use.high = any_high = true;
@@ -457,7 +337,9 @@ bool BlockEmitter::emit_generic(const Instruction& insn) {
     for (unsigned i = 0; i < count; ++i) {
       const Use& u = uses[i];
       if (u.gpr < 0 || u.high) continue;
-      if (u.bytes == 8 || u.gpr >= 8 || (u.bytes == 1 && u.gpr >= 4) || !pinned(static_cast<unsigned>(u.gpr))) return false;
+      if (u.bytes == 8 || u.gpr >= 8 || (u.bytes == 1 && u.gpr >= 4) ||
+          !pinned(static_cast<unsigned>(u.gpr)))
+        return false;
     }
   }
   // Temporaries for registers that live in CpuState.
@@ -486,7 +368,8 @@ bool BlockEmitter::emit_generic(const Instruction& insn) {
   const auto op = [=, this] {
     if (old_flags) reload_flags();
     for (unsigned t = 0; t < 2; ++t) {
-      if (temporary_of[t] >= 0) load_guest(t == 0 ? kScratch : kPointer, static_cast<unsigned>(temporary_of[t]));
+      if (temporary_of[t] >= 0)
+        load_guest(t == 0 ? kScratch : kPointer, static_cast<unsigned>(temporary_of[t]));
     }
     asmjit::Operand_ operands[4];
     for (unsigned i = 0; i < count; ++i) {
@@ -512,7 +395,8 @@ bool BlockEmitter::emit_generic(const Instruction& insn) {
     const auto store_back = [&](unsigned i) {
       const int gpr = uses[i].gpr;
       if (gpr < 0 || pinned(static_cast<unsigned>(gpr))) return;
-      a_.mov(register_slot(static_cast<unsigned>(gpr)), temporary_of[0] == gpr ? kScratch : kPointer);
+      a_.mov(register_slot(static_cast<unsigned>(gpr)),
+             temporary_of[0] == gpr ? kScratch : kPointer);
     };
     if (destination && count > 0) store_back(0);
     if (second_written && count > 1) store_back(1);
@@ -521,141 +405,14 @@ bool BlockEmitter::emit_generic(const Instruction& insn) {
 
   if (memory) {
     const bool memory_first = uses[0].memory;
-    const bool write = (memory_first && destination) || (count > 1 && uses[1].memory && second_written);
-    with_memory(insn, memory_bytes, write, [this, &insn] { load_linear(insn); }, op);
+    const bool write =
+        (memory_first && destination) || (count > 1 && uses[1].memory && second_written);
+    with_memory(
+        insn, memory_bytes, write, [this, &insn] { load_linear(insn); }, op);
   } else {
     op();
   }
   return true;
-}
-
-// --- Stack ---------------------------------------------------------------------------------------------
-
-bool BlockEmitter::emit_push(const Instruction& insn) {
-  if (insn.operand_size != 8) return false;
-  const Addressing kind = row(insn.row).operands[0].addressing;
-  if (kind != Addressing::kZ && kind != Addressing::kI) {
-    if (insn.memory() || kind != Addressing::kE) return false;
-  }
-  const auto address = [this] {
-    a_.mov(kPointer, register_slot(kRsp));
-    a_.lea(kPointer, x86::ptr(kPointer, -8));
-  };
-  const unsigned gpr = kind == Addressing::kZ ? insn.reg : insn.rm;
-  const auto op = [=, this] {
-    if (kind == Addressing::kI) {
-      a_.mov(kScratch, Imm(static_cast<i64>(insn.immediate)));
-      a_.mov(x86::ptr(kPointer, 0, 8), kScratch);
-    } else if (pinned(gpr)) {
-      a_.mov(x86::ptr(kPointer, 0, 8), x86::gpq(gpr));
-    } else {
-      a_.mov(kScratch, register_slot(gpr));
-      a_.mov(x86::ptr(kPointer, 0, 8), kScratch);
-    }
-  };
-  with_memory(insn, 8, true, address, op);
-  a_.sub(register_slot(kRsp), 8);
-  return true;
-}
-
-bool BlockEmitter::emit_pop(const Instruction& insn) {
-  if (insn.operand_size != 8) return false;
-  const Addressing kind = row(insn.row).operands[0].addressing;
-  if (kind != Addressing::kZ || insn.reg == kRsp) return false;
-  const unsigned gpr = insn.reg;
-  with_memory(
-      insn, 8, false, [this] { a_.mov(kPointer, register_slot(kRsp)); },
-      [=, this] {
-        if (pinned(gpr)) {
-          a_.mov(x86::gpq(gpr), x86::ptr(kPointer, 0, 8));
-        } else {
-          a_.mov(kScratch, x86::ptr(kPointer, 0, 8));
-          a_.mov(register_slot(gpr), kScratch);
-        }
-      });
-  a_.add(register_slot(kRsp), 8);
-  return true;
-}
-
-// --- Branches --------------------------------------------------------------------------------------------
-
-bool BlockEmitter::emit_branch(const Instruction& insn) {
-  const Row& r = row(insn.row);
-  const bool relative = r.operands[0].addressing == Addressing::kJ;
-  const u64 target = next_rip(insn) + insn.immediate;
-  if (insn.operand_size != 8) return false;
-  if (relative && !cpu_.canonical(target)) return false;
-  switch (r.operation) {
-    case Operation::kJcc: {
-      const Label taken = a_.newLabel();
-      spill_flags();
-      reload_flags();
-      a_.j(static_cast<x86::CondCode>(insn.opcode & 15), taken);
-      const u32 give_back = remaining(insn) - 1;
-      out_of_line_.push_back([=, this] {
-        a_.bind(taken);
-        leave(target, give_back, true);
-      });
-      return true;
-    }
-    case Operation::kJmpNear:
-      spill_flags();
-      flags_in_host_ = false;
-      if (relative) {
-        leave(target, 0, true);
-        return true;
-      }
-      [[fallthrough]];
-    case Operation::kCallNear: {
-      spill_flags();
-      flags_in_host_ = false;
-      if (!relative) {
-        if (insn.memory()) {
-          with_memory(insn, 8, false, [this, &insn] { load_linear(insn); },
-                      [this] { a_.mov(kPointer, x86::ptr(kPointer, 0, 8)); });
-        } else {
-          load_guest(kPointer, insn.rm);
-        }
-        check_canonical(insn);
-        if (r.operation == Operation::kJmpNear) {
-          leave_indirect();
-          return true;
-        }
-        a_.mov(frame_mem(&cpu_.frame.target, 8), kPointer);
-      }
-      const u64 return_address = next_rip(insn);
-      with_memory(
-          insn, 8, true,
-          [this] {
-            a_.mov(kPointer, register_slot(kRsp));
-            a_.lea(kPointer, x86::ptr(kPointer, -8));
-          },
-          [=, this] {
-            a_.mov(kScratch, Imm(return_address));
-            a_.mov(x86::ptr(kPointer, 0, 8), kScratch);
-          });
-      a_.sub(register_slot(kRsp), 8);
-      if (relative) {
-        leave(target, 0, true);
-      } else {
-        a_.mov(kPointer, frame_mem(&cpu_.frame.target, 8));
-        leave_indirect();
-      }
-      return true;
-    }
-    case Operation::kRetNear: {
-      const i32 released = 8 + static_cast<u16>(insn.immediate);
-      with_memory(
-          insn, 8, false, [this] { a_.mov(kPointer, register_slot(kRsp)); },
-          [this] { a_.mov(kPointer, x86::ptr(kPointer, 0, 8)); });
-      check_canonical(insn);
-      a_.add(register_slot(kRsp), released);
-      leave_indirect();
-      return true;
-    }
-    default:
-      return false;
-  }
 }
 
 }  // namespace dragoman

@@ -16,7 +16,7 @@ namespace dragoman {
 /// Finished code with the places its owner has to know.
 struct EmittedBlock {
   std::vector<u8> code;
-  u64 resume = 0;   ///< offsets into code
+  u64 resume = 0;  ///< offsets into code
   u64 retired = 0;
   std::vector<std::pair<u64, ExitRecord*>> jumps;  ///< offsets of patchable rel32 jumps
 };

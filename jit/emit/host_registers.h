@@ -17,7 +17,7 @@ inline constexpr asmjit::x86::Gp kPointer = asmjit::x86::r14;
 /// The guest register has a host register of its own (with the same number).
 constexpr bool pinned(unsigned gpr) { return gpr != kRsp && gpr <= kR12; }
 
-inline constexpr u8 kPinned[] = {kRax, kRcx, kRdx, kRbx, kRbp, kRsi, kRdi,
-                                 kR8,  kR9,  kR10, kR11, kR12};
+inline constexpr u8 kPinned[] = {kRax, kRcx, kRdx, kRbx, kRbp, kRsi,
+                                 kRdi, kR8,  kR9,  kR10, kR11, kR12};
 
 }  // namespace dragoman

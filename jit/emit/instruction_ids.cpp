@@ -7,46 +7,79 @@ namespace dragoman {
 asmjit::InstId host_instruction_id(const Instruction& insn) {
   namespace I = asmjit::x86::Inst;
   const Row& r = row(insn.row);
-  const bool has_moffs = r.operands[0].addressing == Addressing::kO ||
-                         r.operands[1].addressing == Addressing::kO;
+  const bool has_moffs =
+      r.operands[0].addressing == Addressing::kO || r.operands[1].addressing == Addressing::kO;
   switch (r.operation) {
-    case Operation::kAdd: return I::kIdAdd;
-    case Operation::kOr: return I::kIdOr;
-    case Operation::kAdc: return I::kIdAdc;
-    case Operation::kSbb: return I::kIdSbb;
-    case Operation::kAnd: return I::kIdAnd;
-    case Operation::kSub: return I::kIdSub;
-    case Operation::kXor: return I::kIdXor;
-    case Operation::kCmp: return I::kIdCmp;
-    case Operation::kTest: return I::kIdTest;
-    case Operation::kInc: return I::kIdInc;
-    case Operation::kDec: return I::kIdDec;
-    case Operation::kNeg: return I::kIdNeg;
-    case Operation::kNot: return I::kIdNot;
-    case Operation::kMul: return I::kIdMul;
-    case Operation::kImul: return I::kIdImul;
-    case Operation::kRol: return I::kIdRol;
-    case Operation::kRor: return I::kIdRor;
-    case Operation::kRcl: return I::kIdRcl;
-    case Operation::kRcr: return I::kIdRcr;
-    case Operation::kShl: return I::kIdShl;
-    case Operation::kShr: return I::kIdShr;
-    case Operation::kSar: return I::kIdSar;
-    case Operation::kShld: return I::kIdShld;
-    case Operation::kShrd: return I::kIdShrd;
-    case Operation::kMov: return has_moffs ? 0 : +I::kIdMov;
-    case Operation::kMovzx: return I::kIdMovzx;
-    case Operation::kMovsx: return I::kIdMovsx;
-    case Operation::kMovsxd: return insn.operand_size == 8 ? +I::kIdMovsxd : 0;
-    case Operation::kBswap: return insn.operand_size == 2 ? 0 : +I::kIdBswap;
-    case Operation::kBsf: return I::kIdBsf;
-    case Operation::kBsr: return I::kIdBsr;
+    case Operation::kAdd:
+      return I::kIdAdd;
+    case Operation::kOr:
+      return I::kIdOr;
+    case Operation::kAdc:
+      return I::kIdAdc;
+    case Operation::kSbb:
+      return I::kIdSbb;
+    case Operation::kAnd:
+      return I::kIdAnd;
+    case Operation::kSub:
+      return I::kIdSub;
+    case Operation::kXor:
+      return I::kIdXor;
+    case Operation::kCmp:
+      return I::kIdCmp;
+    case Operation::kTest:
+      return I::kIdTest;
+    case Operation::kInc:
+      return I::kIdInc;
+    case Operation::kDec:
+      return I::kIdDec;
+    case Operation::kNeg:
+      return I::kIdNeg;
+    case Operation::kNot:
+      return I::kIdNot;
+    case Operation::kMul:
+      return I::kIdMul;
+    case Operation::kImul:
+      return I::kIdImul;
+    case Operation::kRol:
+      return I::kIdRol;
+    case Operation::kRor:
+      return I::kIdRor;
+    case Operation::kRcl:
+      return I::kIdRcl;
+    case Operation::kRcr:
+      return I::kIdRcr;
+    case Operation::kShl:
+      return I::kIdShl;
+    case Operation::kShr:
+      return I::kIdShr;
+    case Operation::kSar:
+      return I::kIdSar;
+    case Operation::kShld:
+      return I::kIdShld;
+    case Operation::kShrd:
+      return I::kIdShrd;
+    case Operation::kMov:
+      return has_moffs ? 0 : +I::kIdMov;
+    case Operation::kMovzx:
+      return I::kIdMovzx;
+    case Operation::kMovsx:
+      return I::kIdMovsx;
+    case Operation::kMovsxd:
+      return insn.operand_size == 8 ? +I::kIdMovsxd : 0;
+    case Operation::kBswap:
+      return insn.operand_size == 2 ? 0 : +I::kIdBswap;
+    case Operation::kBsf:
+      return I::kIdBsf;
+    case Operation::kBsr:
+      return I::kIdBsr;
     case Operation::kCmovcc:
       return I::cmovccFromCond(static_cast<asmjit::x86::CondCode>(insn.opcode & 15));
     case Operation::kSetcc:
       return I::setccFromCond(static_cast<asmjit::x86::CondCode>(insn.opcode & 15));
-    case Operation::kCmpxchg: return I::kIdCmpxchg;
-    case Operation::kXadd: return I::kIdXadd;
+    case Operation::kCmpxchg:
+      return I::kIdCmpxchg;
+    case Operation::kXadd:
+      return I::kIdXadd;
     case Operation::kBt:
     case Operation::kBts:
     case Operation::kBtr:
@@ -59,13 +92,19 @@ asmjit::InstId host_instruction_id(const Instruction& insn) {
                                               : +I::kIdBtc;
     }
     case Operation::kCbw:
-      return insn.operand_size == 2 ? +I::kIdCbw : insn.operand_size == 4 ? +I::kIdCwde : +I::kIdCdqe;
+      return insn.operand_size == 2   ? +I::kIdCbw
+             : insn.operand_size == 4 ? +I::kIdCwde
+                                      : +I::kIdCdqe;
     case Operation::kCwd:
       return insn.operand_size == 2 ? +I::kIdCwd : insn.operand_size == 4 ? +I::kIdCdq : +I::kIdCqo;
-    case Operation::kClc: return I::kIdClc;
-    case Operation::kStc: return I::kIdStc;
-    case Operation::kCmc: return I::kIdCmc;
-    default: return 0;
+    case Operation::kClc:
+      return I::kIdClc;
+    case Operation::kStc:
+      return I::kIdStc;
+    case Operation::kCmc:
+      return I::kIdCmc;
+    default:
+      return 0;
   }
 }
 

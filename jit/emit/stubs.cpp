@@ -11,10 +11,10 @@ namespace x86 = asmjit::x86;
 namespace {
 
 x86::Mem slot(const Cpu& cpu, const void* member, unsigned size = 8) {
-  return x86::ptr(kState,
-                  static_cast<i32>(static_cast<const u8*>(member) -
-                                   reinterpret_cast<const u8*>(&cpu.state)),
-                  size);
+  return x86::ptr(
+      kState,
+      static_cast<i32>(static_cast<const u8*>(member) - reinterpret_cast<const u8*>(&cpu.state)),
+      size);
 }
 
 void load_registers(x86::Assembler& a, const Cpu& cpu) {
@@ -31,7 +31,8 @@ std::vector<u8> assembled(Emit&& emit) {
   x86::Assembler a(&code);
   emit(a);
   std::vector<u8> bytes;
-  if (code.flatten() != asmjit::kErrorOk || code.resolveUnresolvedLinks() != asmjit::kErrorOk) return bytes;
+  if (code.flatten() != asmjit::kErrorOk || code.resolveUnresolvedLinks() != asmjit::kErrorOk)
+    return bytes;
   bytes.resize(code.codeSize());
   if (code.copyFlattenedData(bytes.data(), bytes.size()) != asmjit::kErrorOk) bytes.clear();
   return bytes;

@@ -1,4 +1,5 @@
-// Runs the cases of an assembled file of tests/asm (format: case.inc) on the interpreter.
+// Runs the cases of an assembled file of tests/asm (format: case.inc) on the interpreter or the
+// translator.
 #pragma once
 
 #include <memory>
@@ -8,6 +9,7 @@
 
 #include "base/scheduler.h"
 #include "cpu/cpu.h"
+#include "jit/translator.h"
 #include "memory/guest_memory.h"
 #include "memory/memory_map.h"
 #include "memory/port_map.h"
@@ -42,14 +44,22 @@ struct AsmFile {
   std::vector<u8> text;
   std::vector<AsmCase> cases;
   std::string problem;  ///< not empty: the file could not be read
+  bool is_64_bit() const;
 };
 AsmFile parse_asm_file(std::span<const u8> bytes);
 
+/// Which engine runs the code of a case. The translator takes 64-bit code at its first run.
+enum class AsmEngine : u8 { kInterpreter, kTranslator };
+
 class AsmBench {
  public:
-  AsmBench();
+  explicit AsmBench(AsmEngine engine = AsmEngine::kInterpreter);
   /// Differences from what the case expects, one line each; empty when it passes.
   std::string run(const AsmFile& file, const AsmCase& test);
+  /// Blocks the translator made so far.
+  u64 blocks_translated() const {
+    return translator_ != nullptr ? translator_->blocks_translated() : 0;
+  }
 
  private:
   class StillClock final : public VirtualClock {
@@ -71,6 +81,7 @@ class AsmBench {
   MemoryMap map_;
   PortMap ports_;
   std::unique_ptr<Cpu> cpu_;
+  std::unique_ptr<Translator> translator_;
 };
 
 }  // namespace dragoman

@@ -11,18 +11,28 @@
 namespace dragoman {
 namespace {
 
-class AsmTest : public testing::TestWithParam<std::filesystem::path> {};
+class AsmTest : public testing::TestWithParam<std::filesystem::path> {
+ protected:
+  void run_cases(AsmEngine engine);
+};
 
-TEST_P(AsmTest, Cases) {
+TEST_P(AsmTest, Cases) { run_cases(AsmEngine::kInterpreter); }
+// Files of other modes pass through the same cases: their code must be left alone.
+TEST_P(AsmTest, CasesTranslated) { run_cases(AsmEngine::kTranslator); }
+
+void AsmTest::run_cases(AsmEngine engine) {
   std::ifstream in(GetParam(), std::ios::binary);
   const std::vector<char> chars(std::istreambuf_iterator<char>(in), {});
   const AsmFile file = parse_asm_file({reinterpret_cast<const u8*>(chars.data()), chars.size()});
   ASSERT_EQ(file.problem, "");
   ASSERT_FALSE(file.cases.empty());
-  AsmBench bench;
+  AsmBench bench(engine);
   for (std::size_t i = 0; i < file.cases.size(); ++i) {
     const std::string differences = bench.run(file, file.cases[i]);
     EXPECT_EQ(differences, "") << "case " << i << ": " << file.cases[i].name;
+  }
+  if (engine == AsmEngine::kTranslator && file.is_64_bit()) {
+    EXPECT_GT(bench.blocks_translated(), file.cases.size() / 2);
   }
   RecordProperty("cases", static_cast<int>(file.cases.size()));
 }

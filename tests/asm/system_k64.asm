@@ -148,44 +148,32 @@ case "bt with a 64-bit bit offset"
 begin
         bt [rbx], rcx
 done
-%macro gone 1+
-%push case
-        section .records
-        %defstr %%name %1
-        db kTagCase, %%name, 0
-        dd %$entry, %$end
-        faults UD
-        faults_at %$entry
-begin
-        db %1
-done
-%endmacro
         ; Opcodes without meaning in 64-bit mode: push es ... pop ds, daa, das, aaa, aas, pusha,
         ; popa, call far, les-less VEX, into, aam, aad, salc, jmp far, group 1 alias
-        gone 0x06
-        gone 0x07
-        gone 0x0e
-        gone 0x16
-        gone 0x17
-        gone 0x1e
-        gone 0x1f
-        gone 0x27
-        gone 0x2f
-        gone 0x37
-        gone 0x3f
-        gone 0x60
-        gone 0x61
-        gone 0x82, 0xc0, 0
-        gone 0x9a, 0, 0, 0, 0, 0, 0
-        gone 0xce
-        gone 0xd4, 10
-        gone 0xd5, 10
-        gone 0xd6
-        gone 0xea, 0, 0, 0, 0, 0, 0
-        gone 0x0f, 0x0b
-        gone 0xf0, 0x01, 0xc0
-        gone 0x0f, 0x20, 0xc8
-        gone 0x8d, 0xc0
+        faulting UD, -1, db 0x06
+        faulting UD, -1, db 0x07
+        faulting UD, -1, db 0x0e
+        faulting UD, -1, db 0x16
+        faulting UD, -1, db 0x17
+        faulting UD, -1, db 0x1e
+        faulting UD, -1, db 0x1f
+        faulting UD, -1, db 0x27
+        faulting UD, -1, db 0x2f
+        faulting UD, -1, db 0x37
+        faulting UD, -1, db 0x3f
+        faulting UD, -1, db 0x60
+        faulting UD, -1, db 0x61
+        faulting UD, -1, db 0x82, 0xc0, 0
+        faulting UD, -1, db 0x9a, 0, 0, 0, 0, 0, 0
+        faulting UD, -1, db 0xce
+        faulting UD, -1, db 0xd4, 10
+        faulting UD, -1, db 0xd5, 10
+        faulting UD, -1, db 0xd6
+        faulting UD, -1, db 0xea, 0, 0, 0, 0, 0, 0
+        faulting UD, -1, db 0x0f, 0x0b
+        faulting UD, -1, db 0xf0, 0x01, 0xc0
+        faulting UD, -1, db 0x0f, 0x20, 0xc8
+        faulting UD, -1, db 0x8d, 0xc0
 
 case "non-canonical data address"
         given rbx, 0x0000800000000000
@@ -391,14 +379,7 @@ case "iretq to compatibility mode, CPL 3"
         poke 8, kStack0 - 24, 0x202
         poke 8, kStack0 - 16, kStack3
         poke 8, kStack0 - 8, kData3
-        expect rsp, kStack3
-        expect cs, kCode3
-        expect ss, kData3
-        expect ds, 0
-        expect es, 0
-        expect fs, 0
-        expect gs, 0
-        expect cpl, 3
+        to_user
         expect rflags, 0x202
 begin
         iretq

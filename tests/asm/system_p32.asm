@@ -229,14 +229,7 @@ case "retf to CPL 3"
         poke 4, kStack0 - 12, kCode3
         poke 4, kStack0 - 8, kStack3
         poke 4, kStack0 - 4, kData3
-        expect cs, kCode3
-        expect ss, kData3
-        expect ds, 0
-        expect es, 0
-        expect fs, 0
-        expect gs, 0
-        expect cpl, 3
-        expect rsp, kStack3
+        to_user
 begin
         retf
 done
@@ -247,14 +240,7 @@ case "iret to CPL 3 loads flags, clears data segments of CPL 0"
         poke 4, kStack0 - 12, 0x3202 | CF
         poke 4, kStack0 - 8, kStack3
         poke 4, kStack0 - 4, kData3
-        expect cs, kCode3
-        expect ss, kData3
-        expect ds, 0
-        expect es, 0
-        expect fs, 0
-        expect gs, 0
-        expect cpl, 3
-        expect rsp, kStack3
+        to_user
         expect rflags, 0x3203
 begin
         iret

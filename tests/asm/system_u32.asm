@@ -4,21 +4,6 @@
 %define MODE u32
 %include "case.inc"
 
-%macro faulting 3+      ; vector, error code, instruction
-%push case
-        section .records
-        %defstr %%name %3
-        db kTagCase, %%name, 0
-        dd %$entry, %$end
-        faults %1, %2
-        faults_at %$entry
-        expect cpl, 0
-        expect ss, kData0
-        expect cs, kCode0
-begin
-        %3
-done
-%endmacro
         faulting GP, 0, hlt
         faulting GP, 0, cli
         faulting GP, 0, sti

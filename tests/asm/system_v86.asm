@@ -4,59 +4,35 @@
 %define MODE v86
 %include "case.inc"
 
-%macro privileged 1+
-%push case
-        section .records
-        %defstr %%name %1
-        db kTagCase, %%name, 0
-        dd %$entry, %$end
-        faults GP, 0
-        faults_at %$entry
-begin
-        %1
-done
-%endmacro
-        privileged mov cr0, eax
-        privileged mov eax, cr0
-        privileged mov eax, cr2
-        privileged mov dr0, eax
-        privileged lgdt [M]
-        privileged lidt [M]
-        privileged lmsw ax
-        privileged hlt
-        privileged clts
-        privileged invd
-        privileged wbinvd
-        privileged rdmsr
-        privileged wrmsr
-        privileged in al, 0x60
-        privileged out 0x60, al
-        privileged in ax, dx
-        privileged insb
-        privileged outsb
+        faulting GP, 0, mov cr0, eax
+        faulting GP, 0, mov eax, cr0
+        faulting GP, 0, mov eax, cr2
+        faulting GP, 0, mov dr0, eax
+        faulting GP, 0, lgdt [M]
+        faulting GP, 0, lidt [M]
+        faulting GP, 0, lmsw ax
+        faulting GP, 0, hlt
+        faulting GP, 0, clts
+        faulting GP, 0, invd
+        faulting GP, 0, wbinvd
+        faulting GP, 0, rdmsr
+        faulting GP, 0, wrmsr
+        faulting GP, 0, in al, 0x60
+        faulting GP, 0, out 0x60, al
+        faulting GP, 0, in ax, dx
+        faulting GP, 0, insb
+        faulting GP, 0, outsb
 
-%macro undefined 1+
-%push case
-        section .records
-        %defstr %%name %1
-        db kTagCase, %%name, 0
-        dd %$entry, %$end
-        faults UD
-        faults_at %$entry
-begin
-        %1
-done
-%endmacro
-        undefined lldt ax
-        undefined ltr ax
-        undefined sldt ax
-        undefined str ax
-        undefined lar ax, bx
-        undefined lsl ax, bx
-        undefined verr ax
-        undefined verw ax
-        undefined arpl ax, bx
-        undefined ud2
+        faulting UD, -1, lldt ax
+        faulting UD, -1, ltr ax
+        faulting UD, -1, sldt ax
+        faulting UD, -1, str ax
+        faulting UD, -1, lar ax, bx
+        faulting UD, -1, lsl ax, bx
+        faulting UD, -1, verr ax
+        faulting UD, -1, verw ax
+        faulting UD, -1, arpl ax, bx
+        faulting UD, -1, ud2
 
 case "int3 goes to ring 0 with the V86 frame"
         given rax, 0x1111

@@ -1,36 +1,13 @@
 // CPUID answers have to agree with each other: software follows them from leaf to leaf.
 #include <gtest/gtest.h>
 
-#include "base/scheduler.h"
-#include "cpu/cpu.h"
-#include "memory/guest_memory.h"
-#include "memory/memory_map.h"
-#include "memory/port_map.h"
+#include "tests/cpu/bare_processor.h"
 
 namespace dragoman {
 namespace {
 
-class Clock final : public VirtualClock {
- public:
-  u64 now_ns() override { return 0; }
-};
-
-struct Processor {
-  explicit Processor(std::string_view name)
-      : memory(std::move(GuestMemory::create(kMiB).value())), map(*memory, log), ports(log) {
-    CpuWiring wiring;
-    wiring.memory = &map;
-    wiring.ports = &ports;
-    wiring.clock = &clock;
-    wiring.log = &log;
-    cpu = std::make_unique<Cpu>(parse_cpu_model(name).value(), wiring);
-  }
-  Log log;
-  Clock clock;
-  std::unique_ptr<GuestMemory> memory;
-  MemoryMap map;
-  PortMap ports;
-  std::unique_ptr<Cpu> cpu;
+struct Processor : BareProcessor {
+  explicit Processor(std::string_view name) : BareProcessor(parse_cpu_model(name).value()) {}
 };
 
 /// The cache and TLB descriptors of leaf 2 (SDM vol. 2, CPUID, leaf 02H).

@@ -2,7 +2,7 @@
 // the public single-step captures agree).
 #include <gtest/gtest.h>
 
-#include "tests/cpu/event_machine.h"
+#include "tests/cpu/bare_processor.h"
 
 namespace dragoman {
 namespace {
@@ -10,19 +10,10 @@ namespace {
 constexpr u16 kCode = 0x500, kHandlers = 0x3000;
 
 /// A model in real mode, all segments 0, SP 7000h; vector v leads to 0:3000h + 16 * v.
-class EarlyMachine {
+class EarlyMachine : public BareProcessor {
  public:
-  explicit EarlyMachine(const char* name)
-      : memory(std::move(GuestMemory::create(2 * kMiB).value())), map(*memory, log), ports(log) {
-    map.add_memory("ram", PhysicalAddress(0), 2 * kMiB, memory->ram(), true, true,
-                   MemoryMap::kPriorityRam);
+  explicit EarlyMachine(const char* name) : BareProcessor(parse_cpu_model(name).value()) {
     (void)log.open("/dev/null");
-    CpuWiring wiring;
-    wiring.memory = &map;
-    wiring.ports = &ports;
-    wiring.clock = &clock;
-    wiring.log = &log;
-    cpu = std::make_unique<Cpu>(parse_cpu_model(name).value(), wiring);
     for (u32 v = 0; v < 256; ++v) map.store<u32>(PhysicalAddress(v * 4), kHandlers + 16 * v);
     for (unsigned i = kEs; i <= kGs; ++i) cpu->state.segments[i] = {0, 0xffff, 0, 0x93};
     cpu->state.idtr = {0, 0x3ff};
@@ -44,13 +35,6 @@ class EarlyMachine {
     return map.load<u16>(PhysicalAddress((reg(kRsp) & 0xffff) + 2 * index));
   }
   static u64 handler(unsigned vector) { return kHandlers + 16 * vector; }
-
-  StillClock clock;
-  Log log;
-  std::unique_ptr<GuestMemory> memory;
-  MemoryMap map;
-  PortMap ports;
-  std::unique_ptr<Cpu> cpu;
 };
 
 TEST(EarlyProcessors, PushSpStoresTheNewValueOnThe8086Only) {

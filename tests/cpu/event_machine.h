@@ -7,19 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "base/scheduler.h"
-#include "cpu/cpu.h"
 #include "cpu/events/events.h"
-#include "memory/guest_memory.h"
-#include "memory/memory_map.h"
-#include "memory/port_map.h"
+#include "tests/cpu/bare_processor.h"
 
 namespace dragoman {
-
-class StillClock final : public VirtualClock {
- public:
-  u64 now_ns() override { return 0; }
-};
 
 class EventMachine {
  public:

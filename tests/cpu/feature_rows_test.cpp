@@ -5,6 +5,7 @@
 #include "cpu/decode/decoder.h"
 #include "cpu/isa/rows.h"
 #include "tests/cpu/event_machine.h"
+#include "tests/cpu/row_bytes.h"
 
 namespace dragoman {
 namespace {
@@ -61,25 +62,7 @@ class FeatureRows : public ::testing::TestWithParam<std::string> {
   std::vector<u8> encode(const Row& r, bool memory) const {
     std::vector<u8> out;
     const auto byte = [&](unsigned v) { out.push_back(static_cast<u8>(v)); };
-    const unsigned pp = r.prefix == PrefixKey::k66   ? 1
-                        : r.prefix == PrefixKey::kF3 ? 2
-                        : r.prefix == PrefixKey::kF2 ? 3
-                                                     : 0;
-    const bool w = (r.attributes & (kVexW1 | kRexWSelects)) != 0;
-    const unsigned map = r.map == OpcodeMap::k0F ? 1 : r.map == OpcodeMap::k0F38 ? 2 : 3;
-    if (r.vex) {
-      const unsigned vvvv = (r.attributes & kVexNds) ? 3 : 0;
-      byte(0xc4);
-      byte(0xe0 | map);
-      byte((w ? 0x80u : 0u) | (~vvvv & 15) << 3 | ((r.attributes & kVexL1) ? 4u : 0u) | pp);
-    } else {
-      if (pp != 0) byte(pp == 1 ? 0x66 : pp == 2 ? 0xf3 : 0xf2);
-      if (w) byte(0x48);
-      if (r.map != OpcodeMap::kOne) byte(0x0f);
-      if (r.map == OpcodeMap::k0F38) byte(0x38);
-      if (r.map == OpcodeMap::k0F3A) byte(0x3a);
-    }
-    byte(r.opcode_mask == 0xff ? r.opcode : r.opcode | 1u);
+    append_opcode(out, r, (r.attributes & kVexL1) != 0);
     if (r.modrm) {
       const unsigned reg =
           r.reg >= 0 ? static_cast<unsigned>(r.reg)

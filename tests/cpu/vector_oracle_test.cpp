@@ -3,6 +3,7 @@
 
 #include "cpu/isa/rows.h"
 #include "tests/cpu/host_oracle.h"
+#include "tests/cpu/row_bytes.h"
 #include "tests/cpu/vector_machine.h"
 
 namespace dragoman {
@@ -138,35 +139,18 @@ TEST_F(VectorOracle, ExceptionsUnmasked) {
 
 /// The bytes of a row with operands 1, 2, 3 (ModRM.reg, r/m, VEX.vvvv) or memory at [rdi].
 std::string encode_row(const Row& r, bool memory, bool l) {
-  std::string hex;
-  const auto byte = [&](unsigned value) { hex += fmt::format("{:02x}", value); };
-  const unsigned pp = r.prefix == PrefixKey::k66   ? 1
-                      : r.prefix == PrefixKey::kF3 ? 2
-                      : r.prefix == PrefixKey::kF2 ? 3
-                                                   : 0;
-  const bool w = (r.attributes & (kVexW1 | kRexWSelects)) != 0;
-  const unsigned map = r.map == OpcodeMap::k0F ? 1 : r.map == OpcodeMap::k0F38 ? 2 : 3;
-  if (r.vex) {
-    const unsigned vvvv = (r.attributes & kVexNds) ? 3 : 0;
-    byte(0xc4);
-    byte(0xe0 | map);
-    byte((w ? 0x80u : 0u) | (~vvvv & 15) << 3 | (l ? 4u : 0u) | pp);
-  } else {
-    if (pp != 0) byte(pp == 1 ? 0x66 : pp == 2 ? 0xf3 : 0xf2);
-    if (w) byte(0x48);
-    byte(0x0f);
-    if (map == 2) byte(0x38);
-    if (map == 3) byte(0x3a);
-  }
-  byte(r.opcode);
+  std::vector<u8> bytes;
+  append_opcode(bytes, r, l);
   const unsigned reg = r.reg >= 0 ? static_cast<unsigned>(r.reg) : 1;
-  byte(memory ? reg << 3 | 7 : 0xc0 | reg << 3 | 2);
+  bytes.push_back(static_cast<u8>(memory ? reg << 3 | 7 : 0xc0 | reg << 3 | 2));
   for (const Operand& operand : r.operands) {
     if (operand.addressing == Addressing::kI || operand.addressing == Addressing::kL) {
-      byte(0x5a);
+      bytes.push_back(0x5a);
       break;
     }
   }
+  std::string hex;
+  for (const u8 byte : bytes) hex += fmt::format("{:02x}", byte);
   return hex;
 }
 

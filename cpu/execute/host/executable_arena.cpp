@@ -75,8 +75,10 @@ const void* ExecutableArena::add(std::span<const u8> code) {
 }
 
 void ExecutableArena::patch(const void* run_address, std::span<const u8> code) {
-  const std::size_t offset = static_cast<std::size_t>(static_cast<const u8*>(run_address) - run_view_);
+  const std::size_t offset =
+      static_cast<std::size_t>(static_cast<const u8*>(run_address) - run_view_);
   std::memcpy(write_view_ + offset, code.data(), code.size());
+  serialize();
 }
 
 }  // namespace dragoman
