@@ -54,17 +54,15 @@ class ProgramMaker : private BenchLayout {
         instruction();
       }
     }
-    undefined_at_end_ = 0;  // DEC leaves CF alone
-    if (undefined_ & kFlagCf) undefined_at_end_ = kFlagCf;
-    emit({0xff, 0x0c, 0x25});  // dec dword [kCounter]
+    // DEC leaves CF alone, and the next round may read it.
+    if (undefined_ & kFlagCf) emit({0x48, 0x39, 0xc8});  // cmp rax, rcx
+    emit({0xff, 0x0c, 0x25});                            // dec dword [kCounter]
     bytes(kCounter, 4);
     emit({0x0f, 0x85});  // jnz start
     bytes(u64{0} - (code_.size() + 4), 4);
     emit({0xf4});
     return code_;
   }
-  /// Flags the manual leaves undefined when the program halts.
-  u32 undefined_at_end() const { return undefined_at_end_; }
 
  private:
   static bool wanted(const Row& r) {
@@ -267,7 +265,7 @@ class ProgramMaker : private BenchLayout {
   std::mt19937_64 random_;
   std::vector<const Row*> usable_;
   std::vector<u8> code_;
-  u32 undefined_ = 0, undefined_at_end_ = 0;
+  u32 undefined_ = 0;  // flags the manual leaves undefined at this place
 };
 
 }  // namespace dragoman
