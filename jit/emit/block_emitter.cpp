@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include "cpu/execute/forms.h"
 #include "cpu/isa/rows.h"
 #include "jit/emit/instruction_ids.h"
 
@@ -14,25 +15,6 @@ namespace x86 = asmjit::x86;
 namespace {
 
 constexpr u32 kAllFlags = kArithmeticFlags;
-
-unsigned bytes_of(const Instruction& insn, const Operand& operand) {
-  switch (operand.width) {
-    case Width::kB:
-      return 1;
-    case Width::kW:
-      return 2;
-    case Width::kD:
-      return 4;
-    case Width::kQ:
-      return 8;
-    case Width::kZ:
-      return insn.operand_size == 2 ? 2 : 4;
-    case Width::kY:
-      return insn.operand_size == 8 ? 8 : 4;
-    default:
-      return insn.operand_size;
-  }
-}
 
 /// Flags an instruction needs in the host's flags register: those it reads, and, when it writes
 /// only some, the others, which it must hand on.
@@ -50,7 +32,7 @@ bool needs_old_flags(const Instruction& insn, const OperationInfo& info) {
       if (count.addressing == Addressing::kOne) return false;
       if (count.addressing == Addressing::kI) {
         // The mask is that of the operand: REX.W does not widen a byte operand.
-        return (insn.immediate & (bytes_of(insn, r.operands[0]) == 8 ? 63 : 31)) == 0;
+        return (insn.immediate & (operand_bytes(insn, r.operands[0]) == 8 ? 63 : 31)) == 0;
       }
       return true;
     }
@@ -293,7 +275,7 @@ bool BlockEmitter::emit_generic(const Instruction& insn) {
   for (const Operand& operand : r.operands) {
     if (operand.addressing == Addressing::kNone) break;
     Use& use = uses[count++];
-    use.bytes = bytes_of(insn, operand);
+    use.bytes = operand_bytes(insn, operand);
     int number = -1;
     switch (operand.addressing) {
       case Addressing::kE:
