@@ -6,6 +6,7 @@ namespace {
 
 enum Msr : u32 {
   kTsc = 0x10,
+  kPlatformId = 0x17,
   kApicBase = 0x1b,
   kFeatureControl = 0x3a,
   kTscAdjust = 0x3b,
@@ -148,6 +149,10 @@ bool read_msr(Cpu& cpu, u32 index, u64& value) {
     case kApicBase:
       if (apic == nullptr) break;
       value = apic->apic_base();
+      return true;
+    case kPlatformId:  // since the P6 family; microcode loaders match bits 52:50
+      if (cpu.model().vendor != "GenuineIntel" || cpu.model().family < 6) break;
+      value = 0;
       return true;
     case kFeatureControl:
       value = m.feature_control;

@@ -56,5 +56,12 @@ TEST(Cpuid, LevelTwoOfANewModelHasItsCachesInLeafTwo) {
   EXPECT_TRUE(contains(list, 0x0c)) << "first-level data cache";
 }
 
+TEST(Msr, PlatformIdCameWithTheP6Family) {
+  u64 value = 1;
+  EXPECT_TRUE(read_msr(*Processor("pentium3").cpu, 0x17, value));
+  EXPECT_TRUE(read_msr(*Processor("max").cpu, 0x17, value));
+  EXPECT_FALSE(read_msr(*Processor("pentium").cpu, 0x17, value));
+}
+
 }  // namespace
 }  // namespace dragoman
