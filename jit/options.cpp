@@ -1,0 +1,89 @@
+#include "jit/options.h"
+
+#include <array>
+#include <charconv>
+
+namespace dragoman {
+namespace {
+
+constexpr TranslatorOptionInfo kInfos[] = {
+    {"cache", "size of the code cache, 1M to 1G (64M)"},
+    {"threshold", "runs of a block before it is translated, 1 to 1000000 (12)"},
+    {"links", "jumps from block to block without a look-up"},
+    {"liveness", "flags nobody reads are not saved"},
+    {"probes", "one look at the shadow page table for nearby accesses"},
+    {"returns", "RET goes through a stack of predicted returns"},
+    {"strings", "repeated string instructions in page-sized pieces"},
+    {"vectors", "x87, MMX, SSE and AVX rows in host registers"},
+    {"superblocks", "hot loops and paths as one translation"},
+    {"spaces", "shadow tables of other CR3 values are kept"},
+    {"perfmap", "/tmp/perf-PID.map names translated code for perf (off)"},
+};
+
+constexpr std::pair<std::string_view, bool TranslatorOptions::*> kSwitches[] = {
+    {"links", &TranslatorOptions::links},
+    {"liveness", &TranslatorOptions::flag_liveness},
+    {"probes", &TranslatorOptions::shared_probes},
+    {"returns", &TranslatorOptions::returns},
+    {"strings", &TranslatorOptions::strings},
+    {"vectors", &TranslatorOptions::vectors},
+    {"superblocks", &TranslatorOptions::superblocks},
+    {"spaces", &TranslatorOptions::address_spaces},
+    {"perfmap", &TranslatorOptions::perfmap},
+};
+
+std::optional<u64> parse_number(std::string_view text, bool units) {
+  u64 value = 0;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (problem != std::errc{}) return std::nullopt;
+  const std::string_view unit = text.substr(static_cast<std::size_t>(end - text.data()));
+  if (unit.empty()) return value;
+  if (!units || unit.size() != 1 || value > kGiB) return std::nullopt;
+  switch (unit[0] | 0x20) {
+    case 'k':
+      return value * kKiB;
+    case 'm':
+      return value * kMiB;
+    case 'g':
+      return value * kGiB;
+    default:
+      return std::nullopt;
+  }
+}
+
+}  // namespace
+
+std::span<const TranslatorOptionInfo> translator_option_infos() { return kInfos; }
+
+Result<void> set_translator_option(TranslatorOptions& options, std::string_view name,
+                                   std::string_view value) {
+  for (const auto& [word, member] : kSwitches) {
+    if (name != word) continue;
+    if (value != "on" && value != "off")
+      return error("'{}={}' of -accel jit: the value is on or off", name, value);
+    options.*member = value == "on";
+    return {};
+  }
+  if (name == "cache") {
+    const auto bytes = parse_number(value, true);
+    if (!bytes || *bytes < kMiB || *bytes > kGiB)
+      return error("'cache={}' of -accel jit: give a size from 1M to 1G, such as 64M", value);
+    options.cache_bytes = *bytes;
+    return {};
+  }
+  if (name == "threshold") {
+    const auto runs = parse_number(value, false);
+    if (!runs || *runs < 1 || *runs > 1000000)
+      return error("'threshold={}' of -accel jit: give a number from 1 to 1000000", value);
+    options.runs_before_translation = static_cast<u32>(*runs);
+    return {};
+  }
+  std::string known;
+  for (const TranslatorOptionInfo& info : kInfos) {
+    known += known.empty() ? "" : ", ";
+    known += info.name;
+  }
+  return error("-accel jit has no option '{}'; it has {}", name, known);
+}
+
+}  // namespace dragoman

@@ -1,0 +1,39 @@
+// How the translator works: the size of its cache, and a switch for every optimisation, so that a
+// wrong one can be found by turning them off one by one (-accel jit,NAME=off).
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "base/types.h"
+
+namespace dragoman {
+
+struct TranslatorOptions {
+  u64 cache_bytes = 64 * kMiB;       ///< of host code, tables of the blocks not included
+  u32 runs_before_translation = 12;  ///< of a block by the interpreter
+  bool links = true;                 ///< jumps from block to block without a look-up
+  bool flag_liveness = true;         ///< flags nobody reads are not saved
+  bool shared_probes = true;         ///< one look at the shadow page table for nearby accesses
+  bool returns = true;               ///< RET goes through a stack of predicted returns
+  bool strings = true;               ///< repeated string instructions in page-sized pieces
+  bool vectors = true;               ///< x87, MMX, SSE and AVX rows in host registers
+  bool superblocks = true;           ///< hot loops and paths as one translation
+  bool address_spaces = true;        ///< shadow tables of other CR3 values are kept
+  bool perfmap = false;              ///< /tmp/perf-PID.map names translated code for perf
+};
+
+/// One `name=value` of -accel jit. Sizes take K, M and G; switches on and off.
+struct TranslatorOptionInfo {
+  std::string_view name;
+  std::string_view help;
+};
+std::span<const TranslatorOptionInfo> translator_option_infos();
+
+/// Sets the option `name`; an Error says which value was wrong or which name was meant.
+Result<void> set_translator_option(TranslatorOptions& options, std::string_view name,
+                                   std::string_view value);
+
+}  // namespace dragoman
