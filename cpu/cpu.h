@@ -190,7 +190,7 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
     if (!segment_linear(segment, offset, sizeof(T), AccessType::kWrite, linear)) return false;
     const ShadowTable::Entry& e = shadow_->entry(linear >> kPageShift);
     m.linear = linear;
-    if (e.write == ((linear + sizeof(T) - 1) >> kPageShift) && e.write == linear >> kPageShift) {
+    if (e.writable(linear, sizeof(T))) {
       m.host = reinterpret_cast<u8*>(linear + e.delta);
       __builtin_memcpy(&m.value, m.host, sizeof(T));
       return true;
@@ -260,9 +260,7 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   template <class T>
   [[nodiscard]] bool read_linear(u64 linear, T& value, unsigned segment = kDs) {
     const ShadowTable::Entry& e = shadow_->entry(linear >> kPageShift);
-    if (__builtin_expect(
-            e.read == linear >> kPageShift && e.read == (linear + sizeof(T) - 1) >> kPageShift,
-            1)) {
+    if (__builtin_expect(e.readable(linear, sizeof(T)), 1)) {
       __builtin_memcpy(&value, reinterpret_cast<const u8*>(linear + e.delta), sizeof(T));
       return true;
     }
@@ -272,9 +270,7 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   template <class T>
   [[nodiscard]] bool write_linear(u64 linear, T value, unsigned segment = kDs) {
     const ShadowTable::Entry& e = shadow_->entry(linear >> kPageShift);
-    if (__builtin_expect(
-            e.write == linear >> kPageShift && e.write == (linear + sizeof(T) - 1) >> kPageShift,
-            1)) {
+    if (__builtin_expect(e.writable(linear, sizeof(T)), 1)) {
       __builtin_memcpy(reinterpret_cast<u8*>(linear + e.delta), &value, sizeof(T));
       return true;
     }

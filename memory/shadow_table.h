@@ -11,17 +11,31 @@ namespace dragoman {
 
 class ShadowTable {
  public:
-  static constexpr unsigned kBits = 12;
+  static constexpr unsigned kBits = 14;
   static constexpr u64 kEntries = u64{1} << kBits;
-  static constexpr u64 kEmpty = ~u64{0};  // no linear page number has its top bits set
 
-  /// Tags are linear page numbers; a tag that does not match means "take the slow path".
+  /// A tag is the linear address of the page; an access at `linear` hits when its distance from the
+  /// tag leaves room for it in the page. An empty tag names a page that has another slot, so that
+  /// no access that looks here is near it.
   struct Entry {
-    u64 read = kEmpty;
-    u64 write = kEmpty;
-    u64 execute = kEmpty;
-    u64 delta = 0;  ///< host address = linear address + delta
+    u64 read;
+    u64 write;
+    u64 host;   ///< of the page's first byte
+    u64 delta;  ///< host address = linear address + delta
+
+    bool readable(u64 linear, u64 size) const { return linear - read <= kPageSize - size; }
+    bool writable(u64 linear, u64 size) const { return linear - write <= kPageSize - size; }
   };
+  /// The same for instruction fetches, which only the block look-up does.
+  struct Fetch {
+    u64 tag = 0;
+    u64 delta = 0;
+  };
+
+  ShadowTable() {
+    for (u64 slot = 0; slot < kEntries; ++slot) entries_[slot] = empty(slot);
+    fetches_.fill({kNoFetch, 0});
+  }
 
   Entry& entry(u64 linear_page) { return entries_[linear_page & (kEntries - 1)]; }
 
@@ -29,18 +43,34 @@ class ShadowTable {
   /// already belongs to this page and host location. `page_bytes` is the size of the guest's page.
   Entry& claim(u64 linear_page, u64 delta, bool global, u64 page_bytes = kPageSize) {
     const u64 slot = linear_page & (kEntries - 1);
+    const u64 address = linear_page << kPageShift;
     Entry& e = entries_[slot];
-    const bool same = e.delta == delta &&
-                      (e.read == linear_page || e.write == linear_page || e.execute == linear_page);
-    if (!same) e = Entry{kEmpty, kEmpty, kEmpty, delta};
+    const bool same = e.delta == delta && (e.read == address || e.write == address);
+    if (!same) {
+      e = empty(slot);
+      e.delta = delta;
+      e.host = address + delta;
+    }
     global_[slot] = global;
-    if (page_bytes == 2 * kMiB) large_[linear_page >> kLargeShift & (kFilter - 1)] = true;
-    if (page_bytes > 2 * kMiB) giant_[linear_page >> kGiantShift & (kFilter - 1)] = true;
+    note_size(linear_page, page_bytes);
     if (!listed_[slot]) {
       listed_[slot] = true;
       filled_.push_back(static_cast<u16>(slot));
     }
     return e;
+  }
+
+  /// What fetches from `linear_page` hit, or null.
+  const Fetch* fetch(u64 linear_page) const {
+    const Fetch& f = fetches_[linear_page & (kFetches - 1)];
+    return f.tag == linear_page << kPageShift ? &f : nullptr;
+  }
+  void add_fetch(u64 linear_page, u64 delta, bool global, u64 page_bytes = kPageSize) {
+    const u64 slot = linear_page & (kFetches - 1);
+    fetches_[slot] = {linear_page << kPageShift, delta};
+    fetch_global_[slot] = global;
+    any_fetch_ = true;
+    note_size(linear_page, page_bytes);
   }
 
   /// Empties the table, keeping entries of global pages unless `global_too`. Costs what was filled
@@ -51,12 +81,19 @@ class ShadowTable {
       if (!global_too && global_[slot]) {
         filled_[kept++] = slot;
       } else {
-        entries_[slot] = Entry{};
+        entries_[slot] = empty(slot);
         listed_[slot] = false;
       }
     }
     filled_.resize(kept);
-    if (kept == 0) {
+    if (any_fetch_) {
+      any_fetch_ = false;
+      for (u64 slot = 0; slot < kFetches; ++slot) {
+        if (global_too || !fetch_global_[slot]) fetches_[slot].tag = kNoFetch;
+        any_fetch_ |= fetches_[slot].tag != kNoFetch;
+      }
+    }
+    if (kept == 0 && !any_fetch_) {
       large_.fill(false);
       giant_.fill(false);
     }
@@ -79,9 +116,7 @@ class ShadowTable {
   void drop_writes(const u8* first, u64 bytes) {
     for (const u16 slot : filled_) {
       Entry& e = entries_[slot];
-      if (e.write == kEmpty) continue;
-      const u64 host = (e.write << kPageShift) + e.delta;
-      if (host - reinterpret_cast<u64>(first) < bytes) e.write = kEmpty;
+      if (e.host - reinterpret_cast<u64>(first) < bytes) e.write = empty_tag(slot);
     }
   }
 
@@ -89,13 +124,28 @@ class ShadowTable {
   static constexpr unsigned kLargeShift = 9;   // 4 KiB pages of a 2 MiB page
   static constexpr unsigned kGiantShift = 18;  // of 1 GiB
   static constexpr u64 kFilter = 1024;
+  static constexpr u64 kFetches = 1024;
+  static constexpr u64 kNoFetch = 1;  // no page's address
 
   void drop(u64 linear_page) {
-    Entry& e = entry(linear_page);
-    if (e.read == linear_page || e.write == linear_page || e.execute == linear_page) e = Entry{};
+    const u64 slot = linear_page & (kEntries - 1);
+    const u64 address = linear_page << kPageShift;
+    Entry& e = entries_[slot];
+    if (e.read == address || e.write == address) e = empty(slot);
+    Fetch& f = fetches_[linear_page & (kFetches - 1)];
+    if (f.tag == address) f.tag = kNoFetch;
+  }
+  static u64 empty_tag(u64 slot) { return (slot ^ 1) << kPageShift; }
+  static Entry empty(u64 slot) { return {empty_tag(slot), empty_tag(slot), 0, 0}; }
+  void note_size(u64 linear_page, u64 page_bytes) {
+    if (page_bytes == 2 * kMiB) large_[linear_page >> kLargeShift & (kFilter - 1)] = true;
+    if (page_bytes > 2 * kMiB) giant_[linear_page >> kGiantShift & (kFilter - 1)] = true;
   }
 
   std::array<Entry, kEntries> entries_;
+  std::array<Fetch, kFetches> fetches_;
+  std::array<bool, kFetches> fetch_global_{};
+  bool any_fetch_ = false;
   std::array<bool, kEntries> global_{};
   std::array<bool, kEntries> listed_{};
   // Regions in which a piece of a large page was entered since the table was last empty, hashed.

@@ -33,9 +33,8 @@ bool Cpu::access_slow(u64 linear, void* data, unsigned size, AccessType type, Pr
   ShadowTable& table = *view_for(privilege);
   if (privilege != Privilege::kCurrent) {
     // Descriptor tables, TSS, other stacks: the inline probes did not look yet.
-    const u64 page = linear >> kPageShift;
-    const ShadowTable::Entry& e = table.entry(page);
-    if ((write ? e.write : e.read) == page && (linear + size - 1) >> kPageShift == page) {
+    const ShadowTable::Entry& e = table.entry(linear >> kPageShift);
+    if (write ? e.writable(linear, size) : e.readable(linear, size)) {
       u8* host = reinterpret_cast<u8*>(linear + e.delta);
       if (type == AccessType::kWrite) {
         std::memcpy(host, data, size);
@@ -138,12 +137,12 @@ void Cpu::fill_shadow(ShadowTable& table, u64 linear, AccessType type, const Pag
   const MemoryMap::PageView view = memory().page(PhysicalAddress(walk.physical));
   if (view.read == nullptr) return;
   const u64 delta = reinterpret_cast<u64>(view.read) - (linear & ~kPageMask);
-  ShadowTable::Entry& e = table.claim(page, delta, walk.global, walk.page_bytes);
   if (type == AccessType::kExecute) {
-    e.execute = page;
+    table.add_fetch(page, delta, walk.global, walk.page_bytes);
     return;
   }
-  e.read = page;
+  ShadowTable::Entry& e = table.claim(page, delta, walk.global, walk.page_bytes);
+  e.read = page << kPageShift;
   // A write entry needs: permission, the dirty bit set already, the same memory for reads and
   // writes, no decoded code on the page, and exact dirty tracking satisfied.
   if (view.write != view.read) return;
@@ -158,14 +157,15 @@ void Cpu::fill_shadow(ShadowTable& table, u64 linear, AccessType type, const Pag
     if (type != AccessType::kWrite) return;
     pool.note_write(host_page << kPageShift, 1);
   }
-  e.write = page;
+  e.write = page << kPageShift;
 }
 
 u8* Cpu::direct(u64 linear, unsigned size, AccessType type) {
-  const u64 page = linear >> kPageShift;
-  if (((linear + size - 1) >> kPageShift) != page) return nullptr;
-  ShadowTable::Entry* e = &shadow_->entry(page);
-  const auto allowed = [&] { return (type == AccessType::kWrite ? e->write : e->read) == page; };
+  if ((linear & kPageMask) + size > kPageSize) return nullptr;
+  ShadowTable::Entry* e = &shadow_->entry(linear >> kPageShift);
+  const auto allowed = [&] {
+    return type == AccessType::kWrite ? e->writable(linear, size) : e->readable(linear, size);
+  };
   if (!allowed()) {
     if (code64() && !canonical(linear)) return nullptr;
     PageWalk walk;

@@ -186,8 +186,8 @@ Block* Cpu::find_block() {
     if (code64() || rip + block->bytes - 1 <= state.segments[kCs].limit) return block;
   }
 
-  const ShadowTable::Entry* entry = &shadow_->entry(linear >> kPageShift);
-  if (entry->execute != linear >> kPageShift) {
+  const ShadowTable::Fetch* fetch = shadow_->fetch(linear >> kPageShift);
+  if (fetch == nullptr) {
     if (code64() && !canonical(linear)) {
       (void)raise(kVectorGp, 0);
       return nullptr;
@@ -195,9 +195,10 @@ Block* Cpu::find_block() {
     PageWalk walk;
     if (!translate(linear, AccessType::kExecute, Privilege::kCurrent, walk)) return nullptr;
     fill_shadow(*shadow_, linear, AccessType::kExecute, walk);
-    if (entry->execute != linear >> kPageShift) return build_uncached(linear);
+    fetch = shadow_->fetch(linear >> kPageShift);
+    if (fetch == nullptr) return build_uncached(linear);
   }
-  const u8* host = reinterpret_cast<const u8*>(linear + entry->delta);
+  const u8* host = reinterpret_cast<const u8*>(linear + fetch->delta);
   const u64 offset = memory().memory().offset_of(host);
   Block* block = blocks_->find(offset, mode_key_);
   if (block == nullptr) {
@@ -213,9 +214,9 @@ Block* Cpu::find_block() {
 
 std::optional<u64> Cpu::code_offset(u64 rip) {
   const u64 linear = code64() ? rip : static_cast<u32>(state.segments[kCs].base + rip);
-  const ShadowTable::Entry& entry = shadow_->entry(linear >> kPageShift);
-  if (entry.execute != linear >> kPageShift) return std::nullopt;
-  return memory().memory().offset_of(reinterpret_cast<const u8*>(linear + entry.delta));
+  const ShadowTable::Fetch* fetch = shadow_->fetch(linear >> kPageShift);
+  if (fetch == nullptr) return std::nullopt;
+  return memory().memory().offset_of(reinterpret_cast<const u8*>(linear + fetch->delta));
 }
 
 Block* Cpu::build_block(u64 linear, const u8* host, u64 offset) {

@@ -83,12 +83,10 @@ void BlockEmitter::with_memory(const Instruction& insn, unsigned bytes, bool wri
   a_.shr(kScratch, kPageShift - 5);
   a_.and_(kScratch.r32(), Imm((ShadowTable::kEntries - 1) << 5));
   a_.add(kScratch, state_mem(TranslatorAccess::shadow(cpu_), 8));
-  if (bytes > 1) a_.add(kPointer, bytes - 1);  // the last byte's page: crossings miss
-  a_.shr(kPointer, kPageShift);
-  a_.cmp(kPointer, x86::ptr(kScratch, write ? 8 : 0, 8));
-  a_.jne(slow);
-  a_.mov(kPointer, frame_mem(&cpu_.frame.linear, 8));
-  a_.add(kPointer, x86::ptr(kScratch, 24, 8));
+  a_.sub(kPointer, x86::ptr(kScratch, write ? 8 : 0, 8));
+  a_.cmp(kPointer, static_cast<i32>(kPageSize - bytes));
+  a_.ja(slow);
+  a_.add(kPointer, x86::ptr(kScratch, 16, 8));
   a_.bind(ready);
   op();
 

@@ -17,37 +17,49 @@ struct ShadowTableTest : testing::Test {
   }
   ShadowTable::Entry& fill(u64 page, u64 host_page, bool global = false) {
     ShadowTable::Entry& entry = table->claim(page, delta(page, host_page), global);
-    entry.read = entry.write = entry.execute = page;
+    entry.read = entry.write = page << kPageShift;
+    table->add_fetch(page, delta(page, host_page), global);
     return entry;
   }
-  bool readable(u64 page) { return table->entry(page).read == page; }
-  bool writable(u64 page) { return table->entry(page).write == page; }
+  bool readable(u64 page) { return table->entry(page).readable(page << kPageShift, 8); }
+  bool writable(u64 page) { return table->entry(page).writable(page << kPageShift, 8); }
+  bool fetchable(u64 page) { return table->fetch(page) != nullptr; }
 };
 
 TEST_F(ShadowTableTest, StartsEmpty) {
   for (u64 page : {u64{0}, u64{1}, ShadowTable::kEntries, u64{0xfffffffffffff}}) {
     EXPECT_FALSE(readable(page));
     EXPECT_FALSE(writable(page));
+    EXPECT_FALSE(fetchable(page));
+    EXPECT_FALSE(table->entry(page).readable((page << kPageShift) + kPageMask, 1));
   }
 }
 
+TEST_F(ShadowTableTest, AnAccessMustEndInItsPage) {
+  const ShadowTable::Entry& entry = fill(6, 0);
+  EXPECT_TRUE(entry.readable(6 * kPageSize + kPageSize - 8, 8));
+  EXPECT_FALSE(entry.readable(6 * kPageSize + kPageSize - 7, 8));
+  EXPECT_FALSE(entry.writable(6 * kPageSize + kPageSize - 1, 2));
+  EXPECT_FALSE(entry.readable(6 * kPageSize - 1, 1));
+}
+
 TEST_F(ShadowTableTest, AFreshClaimGrantsNothing) {
-  ShadowTable::Entry& entry = table->claim(5, delta(5, 0), false);
-  EXPECT_EQ(entry.read, ShadowTable::kEmpty);
-  EXPECT_EQ(entry.write, ShadowTable::kEmpty);
-  EXPECT_EQ(entry.execute, ShadowTable::kEmpty);
+  table->claim(5, delta(5, 0), false);
+  EXPECT_FALSE(readable(5));
+  EXPECT_FALSE(writable(5));
+  EXPECT_FALSE(fetchable(5));
 }
 
 TEST_F(ShadowTableTest, ClaimsOfTheSamePageAddPermissions) {
-  table->claim(5, delta(5, 0), false).read = 5;
-  table->claim(5, delta(5, 0), false).write = 5;
+  table->claim(5, delta(5, 0), false).read = u64{5} << kPageShift;
+  table->claim(5, delta(5, 0), false).write = u64{5} << kPageShift;
   EXPECT_TRUE(readable(5));
   EXPECT_TRUE(writable(5));
 }
 
 TEST_F(ShadowTableTest, AMovedPageLosesItsOldPermissions) {
   fill(5, 0);
-  table->claim(5, delta(5, 1), false).read = 5;
+  table->claim(5, delta(5, 1), false).read = u64{5} << kPageShift;
   EXPECT_TRUE(readable(5));
   EXPECT_FALSE(writable(5));
   EXPECT_EQ(table->entry(5).delta, delta(5, 1));
@@ -58,7 +70,7 @@ TEST_F(ShadowTableTest, PagesOfOneSlotDoNotAnswerForEachOther) {
   fill(5, 0);
   EXPECT_FALSE(readable(other));
   // Same delta as before: still another page.
-  table->claim(other, delta(5, 0), false).read = other;
+  table->claim(other, delta(5, 0), false).read = other << kPageShift;
   EXPECT_TRUE(readable(other));
   EXPECT_FALSE(readable(5));
   EXPECT_FALSE(writable(5));
@@ -106,9 +118,10 @@ TEST_F(ShadowTableTest, FlushPageTakesThatPageOnly) {
 }
 
 TEST_F(ShadowTableTest, FlushPageSeesEveryKindOfPermission) {
-  table->claim(9, delta(9, 0), false).execute = 9;
+  table->add_fetch(9, delta(9, 0), false);
+  EXPECT_TRUE(fetchable(9));
   table->flush_page(9);
-  EXPECT_NE(table->entry(9).execute, 9u);
+  EXPECT_FALSE(fetchable(9));
 }
 
 TEST_F(ShadowTableTest, DropWritesTakesWritePermissionByHostAddress) {
@@ -122,7 +135,7 @@ TEST_F(ShadowTableTest, DropWritesTakesWritePermissionByHostAddress) {
   EXPECT_FALSE(writable(0xfffff80000041));
   EXPECT_TRUE(writable(0x30));
   EXPECT_TRUE(readable(0x20));
-  EXPECT_EQ(table->entry(0x20).execute, 0x20u);
+  EXPECT_TRUE(fetchable(0x20));
 }
 
 }  // namespace
