@@ -116,7 +116,28 @@ void Cpu::update_mode() {
               static_cast<u32>(bits(state.cr0, 3, 1)) << 7 |  // MP, EM, TS
               ((state.cr4 & kCr4Osfxsr) ? 1u << 10 : 0) |
               ((state.cr4 & kCr4Osxsave) ? 1u << 11 : 0) | ((state.xcr0 & 4) ? 1u << 12 : 0) |
-              (u32{static_cast<u32>(view)} << 13);
+              (u32{static_cast<u32>(view)} << 13) | flat_segments() << kModeKeyFlatShift;
+  update_fetch_context();
+}
+
+/// ES, SS and DS that are flat, in bits 0 to 2; nothing in 64-bit mode, where they all are.
+u32 Cpu::flat_segments() const {
+  if (code64()) return 0;
+  const auto flat = [&](unsigned segment) {
+    const SegmentAccess& a = segment_access_[segment];
+    return a.base == 0 && a.limit == 0xffffffff && a.read_fast && a.write_fast;
+  };
+  return (flat(kEs) ? 1u : 0) | (flat(kSs) ? 2u : 0) | (flat(kDs) ? 4u : 0);
+}
+
+void Cpu::update_fetch_context() {
+  u64 key = fetch_generation_ << 24 | mode_key_;
+  if (!code64()) {
+    key ^= (state.segments[kCs].base * 0x9e3779b97f4a7c15u) ^ (u64{state.segments[kCs].limit} << 29);
+  }
+  u32& id = context_ids_[key];
+  if (id == 0) id = static_cast<u32>(context_ids_.size() + 1);
+  fetch_context_ = u64{id} << 32;
 }
 
 // --- Pins ----------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <unordered_map>
 
 #include "base/address.h"
 #include "base/cpu_pins.h"
@@ -71,14 +72,18 @@ enum class Privilege : u8 {
 };
 
 class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheListener {
+  /// Generated code calls into C++ on this stack, which ends where `frame` begins.
+  static constexpr std::size_t kTranslatorStack = 256 * kKiB;
+  alignas(64) std::array<u8, kTranslatorStack> translator_stack_;
+
  public:
   Cpu(const CpuModel& model, CpuWiring wiring);
   ~Cpu() override;
   Cpu(const Cpu&) = delete;
   Cpu& operator=(const Cpu&) = delete;
 
+  TranslatorFrame frame;  ///< the stack of generated code lies before it
   CpuState state;
-  TranslatorFrame frame;  ///< right behind `state`, see cpu/execute/translation.h
 
   /// Installs a translator, or none. It outlives its use here. A block that was run this often is
   /// translated.
@@ -409,6 +414,8 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   [[nodiscard]] bool probe_linear(u64 linear, unsigned size, AccessType type, unsigned segment);
   [[nodiscard]] bool segment_check_slow(unsigned segment, u64 offset, unsigned size,
                                         AccessType type);
+  void update_fetch_context();
+  u32 flat_segments() const;
   ShadowTable* view_for(Privilege privilege);
   void fill_shadow(ShadowTable& table, u64 linear, AccessType type, const PageWalk& walk);
   void check_data_breakpoints(u64 linear, unsigned size, AccessType type);
@@ -423,7 +430,7 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   Block* find_block();
   Block* build_block(u64 linear, const u8* host, u64 offset);
   Block* build_uncached(u64 linear);
-  void run_block(const Block& block, u64 budget);
+  void run_block(const Block& block, u64 budget, unsigned first = 0);
   void log_instruction(const Instruction& insn, u64 rip, DecodeResult result);
   static bool is_software_interrupt(const Instruction& insn);
   void step_instruction();
@@ -446,6 +453,8 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   std::unique_ptr<std::array<ShadowTable, kViewCount>> shadow_tables_;
   ShadowTable* shadow_ = nullptr;
   u64 map_generation_ = 0;
+  std::unordered_map<u64, u32> context_ids_;
+  u64 fetch_context_ = u64{1} << 32;  ///< names what fetches mean now
   u64 fetch_generation_ = 1;  ///< changes whenever a fetch translation may have changed
   bool watching_data_ = false;
   bool watching_code_ = false;

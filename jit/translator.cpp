@@ -1,9 +1,13 @@
 #include "jit/translator.h"
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
 #include <cstring>
 
-#include "jit/emit/block_emitter.h"
-#include "jit/emit/stubs.h"
+#include "cpu/isa/rows.h"
+#include "jit/emit/emit.h"
 
 namespace dragoman {
 namespace {
@@ -18,7 +22,7 @@ void unpack_flags(LazyFlags& lazy, u64 packed) {
                        static_cast<u32>(packed >> 8 & 0xd5) | ((packed & 1) ? u32{kFlagOf} : 0));
 }
 
-u64 jump_slot(u64 rip) { return rip ^ rip >> 12; }
+constexpr u32 kMxcsrMasks = 0x1f80;
 
 /// A five-byte jump at `from` to `to`, both run addresses.
 std::array<u8, 5> jump_code(const u8* from, const u8* to) {
@@ -28,51 +32,78 @@ std::array<u8, 5> jump_code(const u8* from, const u8* to) {
   return code;
 }
 
+u32 code_limit(const Cpu& cpu) { return cpu.code64() ? 0 : cpu.state.segments[kCs].limit; }
+
 }  // namespace
 
-/// What generated code calls. `remaining` instructions of the block, the current one included, have
-/// been charged but not executed.
+/// What generated code calls.
 struct TranslatorCalls {
   static void enter_cpp(Translator& t, const Site& site) {
     Cpu& cpu = t.cpu_;
-    const i64 executed = t.entry_budget_ - cpu.frame.budget - site.remaining;
+    const i64 executed = t.entry_budget_ - cpu.frame.budget + site.pending;
     cpu.state.instructions = t.entry_instructions_ + static_cast<u64>(executed);
-    TranslatorAccess::set_position(cpu, site.insn, site.insn, site.rip);
+    TranslatorAccess::set_position(cpu, site.insn, site.rip);
     cpu.state.rip() = site.rip + site.insn->length;
   }
 
-  /// Host address for the access, or null when it cannot be done in place.
+  /// Host address for an access, or null when it cannot be done in place.
   static u8* memory(Translator* t, const Site* site, u64 linear) {
-    if (site->locked && (linear & (site->access_bytes - 1)) != 0) return nullptr;
-    return t->cpu_.direct(linear, site->access_bytes,
-                          site->write ? AccessType::kWrite : AccessType::kRead);
+    Cpu& cpu = t->cpu_;
+    ++t->slow_accesses_;
+    u8* host =
+        cpu.direct(linear, site->bytes, site->write ? AccessType::kWrite : AccessType::kRead);
+    cpu.frame.entry = &TranslatorAccess::shadow_entry(cpu, linear);
+    return host;
   }
 
-  /// Executes one instruction by its handler: 1 to go on in the block, 0 to leave.
-  static u64 interpret(Translator* t, const Site* site) {
+  /// Executes one instruction by its handler.
+  static HandlerOutcome interpret(Translator* t, const Site* site) {
     Cpu& cpu = t->cpu_;
+    const Instruction& insn = *site->insn;
+    const Row& r = row(insn.row);
     enter_cpp(*t, *site);
     unpack_flags(cpu.state.lazy, cpu.frame.flags);
     cpu.frame.block_invalidated = 0;
-    t->running_ = site->first;
-    const bool went_on = site->insn->handler(cpu, *site->insn);
+    ++t->interpreted_[static_cast<std::size_t>(r.operation)];
+    t->running_ = site->region;
+    const bool went_on = insn.handler(cpu, insn);
     t->running_ = nullptr;
     TranslatorAccess::clear_position(cpu);
     cpu.frame.flags = packed_flags(cpu.state.lazy);
-    if (went_on && !cpu.frame.block_invalidated) return 1;
-    if (cpu.fault_pending()) {
-      cpu.frame.budget += site->remaining;
-    } else {
-      cpu.frame.budget += site->remaining - (TranslatorAccess::take_restart(cpu) ? 0 : 1);
+    cpu.frame.dirty_uppers = 0xffff;
+    const bool disturbed = cpu.frame.block_invalidated != 0 || TranslatorAccess::attention(cpu);
+    if (went_on && !disturbed && !ends_block(r) &&
+        (cpu.state.fpu.mxcsr & kMxcsrMasks) == kMxcsrMasks)
+      return HandlerOutcome::kGoOn;
+
+    cpu.frame.budget -= site->pending;
+    if (cpu.fault_pending()) return HandlerOutcome::kLeave;
+    bool counts = false;
+    if (TranslatorAccess::take_restart(cpu, counts)) {
+      if (counts) --cpu.frame.budget;
+      return HandlerOutcome::kLeave;
     }
-    return 0;
+    --cpu.frame.budget;
+    const unsigned next = static_cast<unsigned>(site->insn - site->block->instructions) + 1;
+    if (went_on && next < site->block->count) {
+      // Events are seen where the interpreter would see them: behind the block.
+      t->finish_ = site->block;
+      t->finish_from_ = next;
+      return HandlerOutcome::kLeave;
+    }
+    if (disturbed || cpu.state.activity != Activity::kRunning) return HandlerOutcome::kLeave;
+    return HandlerOutcome::kDispatch;
   }
 };
 
-Translator::Translator(Cpu& cpu, u64 cache_bytes)
-    : cpu_(cpu), arena_(cache_bytes), jump_targets_(kJumpTargets) {
+Translator::Translator(Cpu& cpu, const TranslatorOptions& options)
+    : cpu_(cpu),
+      options_(options),
+      arena_(options.cache_bytes),
+      jump_targets_(kJumpTargets),
+      interpreted_(static_cast<std::size_t>(Operation::kCount)) {
   cpu_.frame.jump_table = jump_targets_.data();
-  if (place_stubs()) cpu_.set_translation(this);
+  if (place_stubs()) cpu_.set_translation(this, options.runs_before_translation);
 }
 
 Translator::~Translator() { cpu_.set_translation(nullptr); }
@@ -82,99 +113,195 @@ bool Translator::place_stubs() {
   targets.translator = this;
   targets.memory = reinterpret_cast<const void*>(&TranslatorCalls::memory);
   targets.interpret = reinterpret_cast<const void*>(&TranslatorCalls::interpret);
-  dispatch_exit_.set_rip = false;
-  targets.dispatch_exit = &dispatch_exit_;
-  targets.jump_targets = kJumpTargets;
-  static_assert(sizeof(JumpTarget) == 32);
+  state_exit_.kind = ExitKind::kState;
+  targets.state_exit = &state_exit_;
   const auto place = [&](const std::vector<u8>& code) { return arena_.add(code); };
   TranslatorFrame& f = cpu_.frame;
   const void* enter = place(emit_enter_stub(cpu_));
   f.exit_stub = place(emit_exit_stub(cpu_));
-  f.dispatch_stub = place(emit_dispatch_stub(cpu_, targets));
-  f.memory_stub = place(emit_call_stub(cpu_, targets, targets.memory, StubResult::kInPointer));
-  f.interpret_stub =
-      place(emit_call_stub(cpu_, targets, targets.interpret, StubResult::kInScratch));
+  f.miss_stub = place(emit_miss_stub(cpu_, targets));
+  f.dispatch_stub = place(emit_dispatch_stub(cpu_));
+  f.memory_stub = place(emit_memory_stub(cpu_, targets));
+  f.interpret_stub = place(emit_interpret_stub(cpu_, targets));
   enter_ = reinterpret_cast<Enter>(reinterpret_cast<u64>(enter));
   return enter != nullptr && f.interpret_stub != nullptr;
 }
 
-void Translator::translate(Cpu& cpu, Block& block, u64 rip) {
-  if (cpu.decode_mode().code_bits != 64) return;
-  TranslatedBlock& out = blocks_.emplace_back();
-  out.rip = rip;
-  EmittedBlock emitted;
-  BlockEmitter emitter(cpu, block, rip, out);
-  if (!emitter.emit(emitted)) {
-    blocks_.pop_back();
-    return;
+// --- Finding and making ---------------------------------------------------------------------
+
+Translator::BlockTranslations& Translator::translations_of(Block& block) {
+  if (block.translated == nullptr) {
+    block.translated = &translations_.emplace_back();
+    owners_.push_back(&block);
   }
-  const u8* code = static_cast<const u8*>(arena_.add(emitted.code));
-  if (code == nullptr) {  // full: start anew, this block comes again when it ran often enough
+  return *static_cast<BlockTranslations*>(block.translated);
+}
+
+TranslatedRegion* Translator::find(const Block& block, u64 rip, bool narrow) const {
+  const auto* translations = static_cast<const BlockTranslations*>(block.translated);
+  if (translations == nullptr) return nullptr;
+  const u32 limit = code_limit(cpu_);
+  for (TranslatedRegion* region : translations->heads) {
+    if (region->rip == rip && region->narrow == narrow && region->limit == limit) return region;
+  }
+  return nullptr;
+}
+
+void Translator::translate(Cpu&, Block& block, u64 rip) { (void)translate(block, {rip, false}); }
+
+TranslatedRegion* Translator::translate(Block& block, const RegionRequest& request) {
+  const RegionPlan plan = plan_region(cpu_, block, request, options_);
+  TranslatedRegion& region = regions_.emplace_back();
+  EmittedRegion emitted;
+  if (!emit_region(cpu_, plan, options_, region, emitted)) {
+    regions_.pop_back();
+    cpu_.log().once("translator", "The translator could not encode the block at {:x}; it stays "
+                    "interpreted.", request.rip);
+    return nullptr;
+  }
+  // Records hold offsets until the place is known.
+  u8* const code = emitted.code.data();
+  const u8* const place = static_cast<const u8*>(arena_.next(emitted.code.size()));
+  if (place == nullptr) {  // full: start anew, this block comes again when it ran often enough
     forget_all();
     block.runs = 0;
     ++times_full_;
-    return;
+    return nullptr;
   }
-  out.entry = code;
-  out.resume = code + emitted.resume;
-  out.retired = code + emitted.retired;
-  for (const auto& [offset, record] : emitted.jumps) record->jump = code + offset;
-  out.older = static_cast<TranslatedBlock*>(block.translated);
-  if (out.older == nullptr) owners_.push_back(&block);
-  block.translated = &out;
+  for (const u64 at : emitted.records) {
+    auto* record = reinterpret_cast<ExitRecord*>(code + at);
+    if (record->jump != nullptr) record->jump = place + reinterpret_cast<u64>(record->jump);
+    if (record->exit != nullptr) record->exit = place + reinterpret_cast<u64>(record->exit);
+  }
+  (void)arena_.add(emitted.code);
+  region.head = &block;
+  region.rip = request.rip;
+  region.narrow = request.narrow;
+  region.limit = code_limit(cpu_);
+  region.entry = place + emitted.entry;
+  region.retired = place + emitted.retired;
+  region.bytes = static_cast<u32>(emitted.code.size());
+  for (const PlannedBlock& b : plan.blocks) {
+    region.members.push_back(b.block);
+    translations_of(*b.block).member_of.push_back(&region);
+  }
+  translations_of(block).heads.push_back(&region);
   ++translated_count_;
+  translated_instructions_ += plan.instructions;
   code_bytes_ += emitted.code.size();
+  if (options_.perfmap) write_perf_map(region, emitted.code.size());
+  return &region;
 }
 
+void Translator::write_perf_map(const TranslatedRegion& region, u64 bytes) {
+  const std::string path = fmt::format("/tmp/perf-{}.map", getpid());
+  if (std::FILE* file = std::fopen(path.c_str(), "a")) {
+    fmt::print(file, "{:x} {:x} guest:{:x}{}\n", reinterpret_cast<u64>(region.entry), bytes,
+               region.rip, region.narrow ? ":narrow" : "");
+    std::fclose(file);
+  }
+}
+
+// --- Running --------------------------------------------------------------------------------
+
 bool Translator::run(Cpu& cpu, Block& block, u64 budget) {
+  if (budget <= kMaxRegionInstructions) return false;
   const u64 rip = cpu.state.rip();
+  const u64 context = TranslatorAccess::current_fetch_context(cpu);
+  const ExitRecord* from = std::exchange(pending_exit_, nullptr);
+  if (from != nullptr && (from->rip != rip || pending_context_ != context)) from = nullptr;
+  const bool narrow = from != nullptr && from->kind == ExitKind::kNarrow;
   // Host code has addresses built in: the same bytes at another address are another translation.
-  const auto* found = static_cast<const TranslatedBlock*>(block.translated);
-  while (found != nullptr && found->rip != rip) found = found->older;
-  if (found == nullptr) {
-    translate(cpu, block, rip);
-    return false;
+  TranslatedRegion* region = find(block, rip, narrow);
+  if (region == nullptr) {
+    if (!narrow && ++block.runs < options_.runs_before_translation) return false;
+    region = translate(block, {rip, narrow});
+    if (region == nullptr) return false;
+    if (times_full_ != 0 && from != nullptr) from = nullptr;
   }
-  const TranslatedBlock& translated = *found;
-  const u64 key = TranslatorAccess::current_mode_key(cpu);
-  const u64 page = block.offset >> kPageShift;
-  if (pending_link_ != nullptr && pending_link_->rip == rip && pending_page_ == page &&
-      pending_key_ == key) {
-    arena_.patch(pending_link_->jump, jump_code(pending_link_->jump, translated.entry));
-    ++linked_count_;
+  if (from != nullptr && options_.links) link(*from, *region);
+  if (!narrow) {
+    jump_targets_[rip & (kJumpTargets - 1)] = {rip, context, region->entry, 0};
   }
-  pending_link_ = nullptr;
-  jump_targets_[jump_slot(rip) & (kJumpTargets - 1)] = {
-      rip, TranslatorAccess::current_fetch_generation(cpu), translated.entry, key};
 
   TranslatorFrame& f = cpu.frame;
   entry_instructions_ = cpu.state.instructions;
-  entry_budget_ = static_cast<i64>(budget);
+  // Checks happen at loops and region ends only, which may be this many instructions apart.
+  entry_budget_ = static_cast<i64>(budget - kMaxRegionInstructions);
   f.budget = entry_budget_;
   f.flags = packed_flags(cpu.state.lazy);
-  const ExitRecord* exit = enter_(&cpu.state, translated.resume);
+  f.dirty_uppers = 0xffff;
+  ++entered_count_;
+  const ExitRecord* exit = enter_(&f, region->entry);
   unpack_flags(cpu.state.lazy, f.flags);
-  cpu.state.instructions = entry_instructions_ + static_cast<u64>(entry_budget_ - f.budget);
-  if (exit->set_rip) cpu.state.rip() = exit->rip;
-  if (exit->linkable) {
-    pending_link_ = exit;
-    // The mode of the block that was left last, which need not be that of the one entered first.
-    pending_key_ = TranslatorAccess::current_mode_key(cpu);
-    // Links stay inside a page, so the exit's own block lies in the page it names.
-    pending_page_ = ~u64{0};
-    if (const auto offset = cpu.code_offset(exit->rip)) pending_page_ = *offset >> kPageShift;
+  const u64 executed = static_cast<u64>(entry_budget_ - f.budget);
+  host_instructions_ += executed;
+  cpu.state.instructions = entry_instructions_ + executed;
+  if (exit->kind != ExitKind::kState) {
+    cpu.state.rip() = exit->rip;
+    if (exit->jump != nullptr) {
+      pending_exit_ = exit;
+      pending_context_ = TranslatorAccess::current_fetch_context(cpu);
+    }
   }
-  return true;
+  if (finish_ != nullptr) {
+    TranslatorAccess::finish_block(cpu, *std::exchange(finish_, nullptr), finish_from_);
+    return true;
+  }
+  return executed != 0 || exit->kind != ExitKind::kRetired;
+}
+
+// --- Linking and forgetting -----------------------------------------------------------------
+
+void Translator::link(const ExitRecord& exit, TranslatedRegion& target) {
+  if (exit.region->dead || target.dead) return;
+  u8* const jump = const_cast<u8*>(exit.jump);
+  if (exit.kind == ExitKind::kOtherPage) {
+    const u32 context = static_cast<u32>(pending_context_ >> 32);
+    std::array<u8, 4> id;
+    std::memcpy(id.data(), &context, 4);
+    static constexpr std::array<u8, 5> kNop = {0x0f, 0x1f, 0x44, 0x00, 0x00};
+    arena_.patch(jump + kOtherPageContext, id);
+    arena_.patch(jump + kOtherPageJump, jump_code(jump + kOtherPageJump, target.entry));
+    arena_.patch(jump, kNop);
+  } else {
+    if (exit.kind == ExitKind::kSamePage &&
+        exit.region->head->offset >> kPageShift != target.head->offset >> kPageShift)
+      return;
+    arena_.patch(jump, jump_code(jump, target.entry));
+  }
+  target.incoming.push_back(&exit);
+  ++linked_count_;
+  if (exit.kind == ExitKind::kNarrow) ++narrow_count_;
+}
+
+void Translator::unlink(const ExitRecord& exit) {
+  arena_.patch(exit.jump, jump_code(exit.jump, exit.exit));
+}
+
+/// Takes a region out of use. It may be running, and others may be on their way to it.
+void Translator::retire(TranslatedRegion& region) {
+  if (region.dead) return;
+  region.dead = true;
+  arena_.patch(region.entry, jump_code(region.entry, region.retired));
+  for (const ExitRecord* exit : region.incoming) unlink(*exit);
+  region.incoming.clear();
+  for (Block* member : region.members) {
+    auto* translations = static_cast<BlockTranslations*>(member->translated);
+    if (translations == nullptr) continue;
+    std::erase(translations->member_of, &region);
+    std::erase(translations->heads, &region);
+  }
+  if (&region == running_) cpu_.frame.block_invalidated = 1;
+  if (pending_exit_ != nullptr && pending_exit_->region == &region) pending_exit_ = nullptr;
 }
 
 void Translator::forget(Block& block) {
-  for (auto* t = static_cast<TranslatedBlock*>(block.translated); t != nullptr; t = t->older) {
-    arena_.patch(t->entry, jump_code(t->entry, t->retired));
-  }
+  auto* translations = static_cast<BlockTranslations*>(block.translated);
+  if (translations == nullptr) return;
+  const std::vector<TranslatedRegion*> regions = translations->member_of;
+  for (TranslatedRegion* region : regions) retire(*region);
   block.translated = nullptr;
-  // The interpreter goes on in its block when the bytes of another one change; so must host code,
-  // or events would be seen at another instruction.
-  if (block.instructions == running_) cpu_.frame.block_invalidated = 1;
 }
 
 void Translator::forget_all() {
@@ -183,12 +310,39 @@ void Translator::forget_all() {
     block->runs = 0;
   }
   owners_.clear();
-  blocks_.clear();
-  pending_link_ = nullptr;
+  translations_.clear();
+  regions_.clear();
+  pending_exit_ = nullptr;
   std::fill(jump_targets_.begin(), jump_targets_.end(), JumpTarget{});
   arena_.clear();
   code_bytes_ = 0;
   (void)place_stubs();  // they lie in the arena too; there was room for them before
+}
+
+std::string Translator::describe_statistics() const {
+  std::string text = fmt::format(
+      "translator: {} regions of {} instructions, {} bytes of host code now, {} links ({} narrow), "
+      "cache full {} times\n"
+      "executed: {} instructions in host code, {} in all; host code entered {} times; "
+      "{} memory accesses looked up in C++\n",
+      translated_count_, translated_instructions_, code_bytes_, linked_count_, narrow_count_,
+      times_full_, host_instructions_, cpu_.state.instructions, entered_count_, slow_accesses_);
+  std::vector<std::pair<u64, std::size_t>> most;
+  u64 total = 0;
+  for (std::size_t i = 0; i < interpreted_.size(); ++i) {
+    total += interpreted_[i];
+    if (interpreted_[i] != 0) most.emplace_back(interpreted_[i], i);
+  }
+  const u64 all = std::max<u64>(cpu_.state.instructions, 1);
+  text += fmt::format("by handlers called from host code: {} ({:.3f} %)\n", total,
+                      100.0 * static_cast<double>(total) / static_cast<double>(all));
+  std::sort(most.rbegin(), most.rend());
+  for (std::size_t i = 0; i < std::min<std::size_t>(most.size(), 40); ++i) {
+    text += fmt::format("  {:<14} {:>12}\n",
+                        operation_info(static_cast<Operation>(most[i].second)).mnemonic,
+                        most[i].first);
+  }
+  return text;
 }
 
 }  // namespace dragoman

@@ -212,11 +212,13 @@ bool Cpu::load_pdptes(u64 cr3) {
 void Cpu::flush_tlb(bool global_too) {
   for (ShadowTable& table : *shadow_tables_) table.flush(global_too);
   ++fetch_generation_;
+  update_fetch_context();
 }
 
 void Cpu::flush_tlb_page(u64 linear) {
   for (ShadowTable& table : *shadow_tables_) table.flush_page(linear >> kPageShift);
   ++fetch_generation_;
+  update_fetch_context();
 }
 
 bool Cpu::peek(u64 linear, void* out, unsigned size) {

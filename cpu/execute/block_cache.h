@@ -25,6 +25,10 @@ struct Block {
 };
 
 class Translation;
+struct Row;
+
+/// Decoding stops behind an instruction of this row.
+bool ends_block(const Row& row);
 
 /// Finds and keeps blocks; forgets those whose bytes change.
 class BlockCache {

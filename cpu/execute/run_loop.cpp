@@ -20,14 +20,14 @@ bool invalid_instruction(Cpu& cpu, const Instruction&) {
 }
 bool too_long_instruction(Cpu& cpu, const Instruction&) { return cpu.raise(kVectorGp, 0); }
 
+}  // namespace
+
 bool ends_block(const Row& row) {
   const Category category = kOperations[static_cast<std::size_t>(row.operation)].category;
   if (category == Category::kSystem) return true;
   if (row.attributes & kSerializing) return true;
   return category == Category::kBranch && row.operation != Operation::kJcc;
 }
-
-}  // namespace
 
 bool Cpu::cancelled_instruction(Cpu& cpu, const Instruction&) {
   return cpu.restart_instruction(false);  // its bytes changed while the block was running
@@ -289,9 +289,9 @@ Block* Cpu::build_uncached(u64 linear) {
   return &uncached_block_;
 }
 
-void Cpu::run_block(const Block& block, u64 budget) {
-  const Instruction* insn = block.instructions;
-  const Instruction* const end = insn + std::min<u64>(block.count, budget);
+void Cpu::run_block(const Block& block, u64 budget, unsigned first) {
+  const Instruction* insn = block.instructions + first;
+  const Instruction* const end = insn + std::min<u64>(block.count - first, budget);
   block_first_ = insn;
   do {
     const u64 rip = state.rip();

@@ -1,14 +1,15 @@
 #include "jit/emit/instruction_ids.h"
 
 #include "cpu/isa/rows.h"
+#include "jit/plan.h"
 
 namespace dragoman {
+
+bool has_host_instruction(const Instruction& insn) { return host_instruction_id(insn) != 0; }
 
 asmjit::InstId host_instruction_id(const Instruction& insn) {
   namespace I = asmjit::x86::Inst;
   const Row& r = row(insn.row);
-  const bool has_moffs =
-      r.operands[0].addressing == Addressing::kO || r.operands[1].addressing == Addressing::kO;
   switch (r.operation) {
     case Operation::kAdd:
       return I::kIdAdd;
@@ -59,7 +60,7 @@ asmjit::InstId host_instruction_id(const Instruction& insn) {
     case Operation::kShrd:
       return I::kIdShrd;
     case Operation::kMov:
-      return has_moffs ? 0 : +I::kIdMov;
+      return I::kIdMov;
     case Operation::kMovzx:
       return I::kIdMovzx;
     case Operation::kMovsx:
@@ -80,6 +81,58 @@ asmjit::InstId host_instruction_id(const Instruction& insn) {
       return I::kIdCmpxchg;
     case Operation::kXadd:
       return I::kIdXadd;
+    case Operation::kXchg:
+      return I::kIdXchg;
+    case Operation::kCmpxchg8b:
+      return I::kIdCmpxchg8b;
+    case Operation::kCmpxchg16b:
+      return I::kIdCmpxchg16b;
+    case Operation::kMovnti:
+      return I::kIdMovnti;
+    case Operation::kMovbe:
+      return I::kIdMovbe;
+    case Operation::kCrc32:
+      return I::kIdCrc32;
+    case Operation::kAdcx:
+      return I::kIdAdcx;
+    case Operation::kAdox:
+      return I::kIdAdox;
+    case Operation::kAndn:
+      return I::kIdAndn;
+    case Operation::kBextr:
+      return I::kIdBextr;
+    case Operation::kBlsi:
+      return I::kIdBlsi;
+    case Operation::kBlsmsk:
+      return I::kIdBlsmsk;
+    case Operation::kBlsr:
+      return I::kIdBlsr;
+    case Operation::kBzhi:
+      return I::kIdBzhi;
+    case Operation::kMulx:
+      return I::kIdMulx;
+    case Operation::kPdep:
+      return I::kIdPdep;
+    case Operation::kPext:
+      return I::kIdPext;
+    case Operation::kRorx:
+      return I::kIdRorx;
+    case Operation::kSarx:
+      return I::kIdSarx;
+    case Operation::kShlx:
+      return I::kIdShlx;
+    case Operation::kShrx:
+      return I::kIdShrx;
+    case Operation::kTzcnt:
+      return I::kIdTzcnt;
+    case Operation::kLzcnt:
+      return I::kIdLzcnt;
+    case Operation::kPopcnt:
+      return I::kIdPopcnt;
+    case Operation::kLahf:
+      return I::kIdLahf;
+    case Operation::kSahf:
+      return I::kIdSahf;
     case Operation::kBt:
     case Operation::kBts:
     case Operation::kBtr:

@@ -1,6 +1,7 @@
-// Guest memory in generated code: effective addresses, the inline probe, push and pop.
+// Guest memory in generated code: effective addresses, probes of the shadow page table, accesses
+// that share one.
 #include "cpu/isa/rows.h"
-#include "jit/emit/block_emitter.h"
+#include "jit/emit/region_emitter.h"
 
 namespace dragoman {
 
@@ -8,158 +9,262 @@ using asmjit::Imm;
 using asmjit::Label;
 namespace x86 = asmjit::x86;
 
-/// kPointer = offset of the memory operand. Flags survive; kScratch is used when the index has no
-/// host register.
-void BlockEmitter::load_address(const Instruction& insn) {
-  const bool wide = insn.address_size == 8;
-  if (insn.base == kRip) {
-    const u64 address =
-        (next_rip(insn) + static_cast<u64>(i64{insn.displacement})) & insn.address_mask;
-    a_.mov(kPointer, Imm(address));
+namespace {
+constexpr bool fits32(i64 value) { return value == static_cast<i32>(value); }
+constexpr u64 kEntryIndexMask = (ShadowTable::kEntries - 1) << 5;
+static_assert(sizeof(ShadowTable::Entry) == 32);
+}  // namespace
+
+x86::Mem RegionEmitter::HostOperand::mem(unsigned size) const {
+  return index.isValid() ? x86::ptr(base, index, 0, displacement, size)
+                         : x86::ptr(base, displacement, size);
+}
+
+/// kPointer = effective address (in the segment) plus a constant. Flags survive. kScratch is used
+/// when a register of the address has no host register.
+void RegionEmitter::load_effective(const Address& address, i64 plus) {
+  const i64 displacement = address.displacement + plus;
+  Gp base, index;
+  if (address.base != kZeroRegister) {
+    base = kPointer;
+    if (pinned(address.base)) {
+      base = guest(address.base);
+    } else {
+      a_.mov(kPointer, high_slot(address.base));
+    }
+  }
+  if (address.index != kZeroRegister) {
+    index = kScratch;
+    if (pinned(address.index)) {
+      index = guest(address.index);
+    } else {
+      a_.mov(kScratch, high_slot(address.index));
+    }
+  }
+  const Gp into = address.size == 8 ? kPointer : kPointer.r32();
+  if (!base.isValid() && !index.isValid()) {
+    const u64 mask = size_mask(address.size);
+    a_.mov(kPointer, Imm(static_cast<u64>(displacement) & mask));
     return;
   }
-  Gp base;
-  if (insn.base != kZeroRegister) {
-    if (pinned(insn.base)) {
-      base = x86::gpq(insn.base);
-    } else {
-      load_guest(kPointer, insn.base);
-      base = kPointer;
-    }
+  if (!fits32(displacement)) {  // only a wide constant beside an index can get here
+    failed_ = true;
+    return;
   }
-  Gp index;
-  if (insn.index != kZeroRegister) {
-    if (pinned(insn.index)) {
-      index = x86::gpq(insn.index);
-    } else {
-      load_guest(kScratch, insn.index);
-      index = kScratch;
-    }
-  }
-  Mem mem;
+  const i32 d = static_cast<i32>(displacement);
   if (base.isValid() && index.isValid()) {
-    mem = x86::ptr(base, index, insn.scale, insn.displacement);
+    a_.lea(into, x86::ptr(base, index, address.scale, d));
   } else if (base.isValid()) {
-    mem = x86::ptr(base, insn.displacement);
-  } else if (index.isValid()) {
-    a_.mov(kPointer, Imm(i64{insn.displacement}));
-    mem = x86::ptr(kPointer, index, insn.scale);
+    if (d == 0 && address.size == 8) {
+      if (base != kPointer) a_.mov(kPointer, base);
+    } else {
+      a_.lea(into, x86::ptr(base, d));
+    }
   } else {
-    a_.mov(kPointer, Imm(static_cast<u64>(i64{insn.displacement}) & insn.address_mask));
-    return;
+    a_.lea(into, x86::ptr(index, address.scale, d));
   }
-  a_.lea(wide ? kPointer : kPointer.r32(), mem);
+  if (address.size == 2) a_.movzx(kPointer.r32(), kPointer.r16());
 }
 
-/// kPointer = linear address of the memory operand.
-void BlockEmitter::load_linear(const Instruction& insn) {
-  load_address(insn);
-  if (insn.segment == kFs || insn.segment == kGs) {
-    a_.add(kPointer, state_mem(TranslatorAccess::active_base(cpu_, insn.segment), 8));
-  }
+/// No limit to check: accesses are only moved by the segment's base, if at all.
+bool RegionEmitter::plain_segment(const Address& address) const {
+  return plan_.code_bits == 64 ||
+         segment_is_flat(TranslatorAccess::current_mode_key(cpu_), address.segment);
 }
 
-void BlockEmitter::with_memory(const Instruction& insn, unsigned bytes, bool write,
-                               const std::function<void()>& address,
-                               const std::function<void()>& op) {
-  Site& s = site(insn);
-  s.access_bytes = static_cast<u8>(bytes);
-  s.write = write;
-  s.locked = insn.has(kInsnLock);
+/// An access whose page was looked up by the leader of its group.
+RegionEmitter::HostOperand RegionEmitter::group_member(const PlannedAccess& a,
+                                                       const Address& address,
+                                                       bool need_scratch) {
+  const AccessGroup& group = plan_.groups[static_cast<std::size_t>(a.group)];
+  const Mem slot = frame_mem(&cpu_.frame.deltas[static_cast<std::size_t>(group.slot)], 8);
+  HostOperand operand;
+  const bool segmented = plan_.code_bits == 64 && address.segment >= kFs;
+  if (address.base == kZeroRegister && address.index == kZeroRegister) {
+    // The slot holds the host address of the group's first byte.
+    a_.mov(kPointer, slot);
+    operand.base = kPointer;
+    operand.displacement = static_cast<i32>(a.offset - group.low);
+    return operand;
+  }
+  const bool direct = address.index == kZeroRegister && address.size == 8 && !segmented &&
+                      pinned(address.base) && fits32(address.displacement);
+  if (direct) {
+    a_.mov(kPointer, slot);
+    operand.base = kPointer;
+    operand.index = guest(address.base);
+    operand.displacement = static_cast<i32>(address.displacement);
+    return operand;
+  }
+  load_effective(address, 0);
+  a_.mov(kScratch, slot);  // a segment's base is part of it
+  operand.base = kPointer;
+  if (need_scratch) {
+    a_.lea(kPointer, x86::ptr(kPointer, kScratch));
+  } else {
+    operand.index = kScratch;
+    operand.scratch_used = true;
+  }
+  return operand;
+}
+
+/// Looks up the page of an access, for its whole group if it leads one.
+RegionEmitter::HostOperand RegionEmitter::probe(const PlannedInstruction& p, const PlannedAccess& a,
+                                                const Address& address) {
+  const AccessGroup* group =
+      a.group >= 0 ? &plan_.groups[static_cast<std::size_t>(a.group)] : nullptr;
+  const i64 below = group != nullptr ? group->low - a.offset : 0;
+  const u32 span = group != nullptr ? static_cast<u32>(group->high - group->low) : a.bytes;
+  const bool constant = address.base == kZeroRegister && address.index == kZeroRegister;
+  const bool locked = p.insn->has(kInsnLock) || row(p.insn->row).operation == Operation::kXchg;
+  const u64 align = address.align_mask | (locked && a.bytes > 1 ? a.bytes - 1u : 0);
+
+  flags_about_to_be_lost();
+  const FlagsState before = flags_;
   const Label slow = a_.newLabel();
+  const Label interpret = a_.newLabel();
   const Label ready = a_.newLabel();
 
-  // The access may fault, and the probe's compare destroys the host's flags.
-  spill_flags();
-  flags_in_host_ = false;
-  address();
-  a_.mov(frame_mem(&cpu_.frame.linear, 8), kPointer);
-  if (s.locked && bytes > 1) {  // a host may stall or kill a program that locks across cache lines
-    a_.test(kPointer.r8(), Imm(bytes - 1));
-    a_.jnz(slow);
+  load_effective(address, below);
+  if (!plain_segment(address)) {
+    // Limits are those of the descriptor (SDM vol. 3, 5.3); what is not plain goes to C++.
+    const SegmentOffsets s = TranslatorAccess::segment(cpu_, address.segment);
+    a_.lea(kScratch, x86::ptr(kPointer, static_cast<i32>(a.bytes - 1)));
+    a_.cmp(kScratch, cpu_mem(s.limit, 8));
+    a_.ja(interpret);
+    a_.cmp(cpu_mem(a.write ? s.write_fast : s.read_fast, 1), 0);
+    a_.je(interpret);
+    a_.add(kPointer, cpu_mem(s.base, 8));
+    a_.mov(kPointer.r32(), kPointer.r32());
+  } else if (plan_.code_bits == 64 && address.segment >= kFs) {
+    a_.add(kPointer, cpu_mem(TranslatorAccess::active_base(cpu_, address.segment), 8));
   }
-  a_.mov(kScratch, kPointer);
-  static_assert(sizeof(ShadowTable::Entry) == 32);
-  a_.shr(kScratch, kPageShift - 5);
-  a_.and_(kScratch.r32(), Imm((ShadowTable::kEntries - 1) << 5));
-  a_.add(kScratch, state_mem(TranslatorAccess::shadow(cpu_), 8));
-  a_.sub(kPointer, x86::ptr(kScratch, write ? 8 : 0, 8));
-  a_.cmp(kPointer, static_cast<i32>(kPageSize - bytes));
-  a_.ja(slow);
-  a_.add(kPointer, x86::ptr(kScratch, 16, 8));
-  a_.bind(ready);
-  op();
-
-  out_of_line_.push_back([=, this, end = end_, &s] {
-    a_.bind(slow);
-    a_.mov(kPointer, frame_mem(&cpu_.frame.linear, 8));
-    a_.mov(kScratch, Imm(reinterpret_cast<u64>(&s)));
-    a_.call(frame_mem(&cpu_.frame.memory_stub, 8));
-    a_.test(kPointer, kPointer);
-    a_.jnz(ready);
-    // Not plain memory, or a fault: the interpreter executes the whole instruction.
-    a_.mov(kScratch, Imm(reinterpret_cast<u64>(&s)));
-    a_.call(frame_mem(&cpu_.frame.interpret_stub, 8));
-    const Label gone = a_.newLabel();
-    a_.test(kScratch.r32(), kScratch.r32());
-    a_.jz(gone);
-    if (end->flags_in_host) {
-      flags_in_host_ = false;
-      reload_flags();
-    }
-    a_.jmp(end->label);
-    a_.bind(gone);
-    leave_with_state();
-  });
-}
-
-// --- Stack
-// ---------------------------------------------------------------------------------------------
-
-bool BlockEmitter::emit_push(const Instruction& insn) {
-  if (insn.operand_size != 8) return false;
-  const Addressing kind = row(insn.row).operands[0].addressing;
-  if (kind != Addressing::kZ && kind != Addressing::kI) {
-    if (insn.memory() || kind != Addressing::kE) return false;
-  }
-  const auto address = [this] {
-    a_.mov(kPointer, register_slot(kRsp));
-    a_.lea(kPointer, x86::ptr(kPointer, -8));
-  };
-  const unsigned gpr = kind == Addressing::kZ ? insn.reg : insn.rm;
-  const auto op = [=, this] {
-    if (kind == Addressing::kI) {
-      a_.mov(kScratch, Imm(static_cast<i64>(insn.immediate)));
-      a_.mov(x86::ptr(kPointer, 0, 8), kScratch);
-    } else if (pinned(gpr)) {
-      a_.mov(x86::ptr(kPointer, 0, 8), x86::gpq(gpr));
+  if (align != 0) {
+    if (below != 0) {
+      a_.lea(kScratch, x86::ptr(kPointer, static_cast<i32>(-below)));
+      a_.test(kScratch.r8(), Imm(align));
     } else {
-      a_.mov(kScratch, register_slot(gpr));
-      a_.mov(x86::ptr(kPointer, 0, 8), kScratch);
+      a_.test(kPointer.r8(), Imm(align));
     }
-  };
-  with_memory(insn, 8, true, address, op);
-  a_.sub(register_slot(kRsp), 8);
-  return true;
+    a_.jnz(interpret);
+  }
+  turn_round(kScratch, kPointer, 64 - (kPageShift - 5));
+  a_.and_(kScratch.r32(), Imm(kEntryIndexMask));
+  a_.add(kScratch, cpu_mem(TranslatorAccess::shadow(cpu_), 8));
+  const i32 tag = a.write ? 8 : 0;
+  a_.sub(kPointer, x86::ptr(kScratch, tag, 8));
+  a_.cmp(kPointer, Imm(static_cast<i64>(kPageSize - span)));
+  a_.ja(slow);
+
+  HostOperand operand;
+  operand.base = kPointer;
+  const unsigned pending = pending_;
+  if (group == nullptr) {
+    a_.add(kPointer, x86::ptr(kScratch, 16, 8));
+    a_.bind(ready);
+  } else {
+    const Mem slot = frame_mem(&cpu_.frame.deltas[static_cast<std::size_t>(group->slot)], 8);
+    a_.add(kPointer, x86::ptr(kScratch, 16, 8));
+    a_.bind(ready);
+    if (constant) {
+      a_.mov(slot, kPointer);
+    } else {
+      // From effective address to host address.
+      a_.mov(kScratch, x86::ptr(kScratch, 24, 8));
+      if (plan_.code_bits == 64 && address.segment >= kFs)
+        a_.add(kScratch, cpu_mem(TranslatorAccess::active_base(cpu_, address.segment), 8));
+      a_.mov(slot, kScratch);
+    }
+    operand.displacement = static_cast<i32>(-below);
+  }
+
+  const PlannedAccess* access = &a;
+  const PlannedInstruction* planned = &p;
+  out_of_line_.push_back([=, this, end = &ends_.back()] {
+    const Label failed = a_.newLabel();
+    a_.bind(slow);
+    a_.add(kPointer, x86::ptr(kScratch, tag, 8));  // the linear address again
+    if (uses_vectors()) a_.call(store_vectors_);
+    a_.lea(kScratch, x86::ptr(site(*planned, access)));
+    a_.call(frame_mem(&cpu_.frame.memory_stub, 8));
+    if (uses_vectors()) a_.call(load_vectors_);
+    a_.test(kPointer, kPointer);
+    a_.jz(failed);
+    a_.jmp(ready);
+    a_.bind(failed);
+    flags_ = before;
+    pending_ = pending;
+    if (group != nullptr && span > a.bytes) {
+      // The group's page cannot be had as a whole: the same instructions without sharing.
+      want_flags_in_memory();
+      charge(pending_);
+      if (plan_.vex) a_.vzeroupper();
+      leave(planned->rip(), ExitKind::kNarrow);
+    }
+    a_.bind(interpret);
+    flags_ = before;
+    interpret_and_return(*planned, end->flags);
+    a_.jmp(end->label);
+  });
+  return operand;
 }
 
-bool BlockEmitter::emit_pop(const Instruction& insn) {
-  if (insn.operand_size != 8) return false;
-  const Addressing kind = row(insn.row).operands[0].addressing;
-  if (kind != Addressing::kZ || insn.reg == kRsp) return false;
-  const unsigned gpr = insn.reg;
-  with_memory(
-      insn, 8, false, [this] { a_.mov(kPointer, register_slot(kRsp)); },
-      [=, this] {
-        if (pinned(gpr)) {
-          a_.mov(x86::gpq(gpr), x86::ptr(kPointer, 0, 8));
-        } else {
-          a_.mov(kScratch, x86::ptr(kPointer, 0, 8));
-          a_.mov(register_slot(gpr), kScratch);
-        }
-      });
-  a_.add(register_slot(kRsp), 8);
-  return true;
+RegionEmitter::HostOperand RegionEmitter::access(const PlannedInstruction& p,
+                                                 const PlannedAccess& a, const Address& address,
+                                                 bool need_scratch) {
+  if (a.group >= 0 && !a.leader) return group_member(a, address, need_scratch);
+  return probe(p, a, address);
+}
+
+RegionEmitter::Address RegionEmitter::operand_address(const PlannedInstruction& p) const {
+  const Instruction& insn = *p.insn;
+  Address address;
+  address.size = insn.address_size;
+  address.segment = insn.segment;
+  address.displacement = insn.displacement;
+  if (has_absolute_offset(insn)) {
+    address.displacement = static_cast<i64>(insn.immediate);
+    return address;
+  }
+  if (insn.base == kRip) {
+    address.displacement += static_cast<i64>(p.next_rip);
+  } else {
+    address.base = insn.base;
+  }
+  address.index = insn.index;
+  address.scale = insn.scale;
+  return address;
+}
+
+/// The slot a stack instruction accesses.
+RegionEmitter::Address RegionEmitter::stack_address(const PlannedInstruction& p) const {
+  Address address;
+  address.segment = kSs;
+  address.base = p.how == Emission::kLeave ? kRbp : kRsp;
+  address.size = plan_.stack_mask == 0xffff ? 2 : plan_.stack_mask == 0xffffffff ? 4 : 8;
+  const bool push = p.how == Emission::kPush || p.how == Emission::kCall;
+  address.displacement = push ? -i64{p.insn->operand_size} : 0;
+  return address;
+}
+
+RegionEmitter::HostOperand RegionEmitter::operand(const PlannedInstruction& p, bool need_scratch) {
+  return access(p, p.operand, operand_address(p), need_scratch);
+}
+RegionEmitter::HostOperand RegionEmitter::stack(const PlannedInstruction& p, bool need_scratch) {
+  return access(p, p.stack, stack_address(p), need_scratch);
+}
+
+/// Adds to the guest's SP, ESP or RSP without touching flags. kScratch is used for a 16-bit stack.
+void RegionEmitter::move_stack_pointer(i64 by) {
+  const i32 d = static_cast<i32>(by);
+  if (plan_.stack_mask == 0xffff) {
+    a_.lea(kScratch.r32(), x86::ptr(kStackPointer, d));
+    a_.mov(kStackPointer.r16(), kScratch.r16());
+  } else if (plan_.stack_mask == 0xffffffff) {
+    a_.lea(kStackPointer.r32(), x86::ptr(kStackPointer, d));
+  } else {
+    a_.lea(kStackPointer, x86::ptr(kStackPointer, d));
+  }
 }
 
 }  // namespace dragoman

@@ -203,8 +203,9 @@ AsmBench::AsmBench(AsmEngine engine)
   wiring.log = &log_;
   cpu_ = std::make_unique<Cpu>(model, wiring);
   if (engine == AsmEngine::kTranslator) {
-    translator_ = std::make_unique<Translator>(*cpu_);
-    cpu_->set_translation(translator_.get(), 1);
+    TranslatorOptions options;
+    options.runs_before_translation = 1;
+    translator_ = std::make_unique<Translator>(*cpu_, options);
   }
 }
 

@@ -50,8 +50,10 @@ class BenchMachine : private BenchLayout {
     interrupts.machine = this;
     cpu = std::make_unique<Cpu>(model, wiring);
     if (translated) {
-      translator = std::make_unique<Translator>(*cpu, cache_bytes);
-      cpu->set_translation(translator.get(), runs);
+      TranslatorOptions options;
+      options.cache_bytes = cache_bytes;
+      options.runs_before_translation = runs;
+      translator = std::make_unique<Translator>(*cpu, options);
     }
     tables();
     enter();

@@ -62,6 +62,11 @@ bool ExecutableArena::map() {
   return true;
 }
 
+const void* ExecutableArena::next(std::size_t bytes) {
+  if (write_view_ == nullptr && !map()) return nullptr;
+  return bytes > bound_ - used_ ? nullptr : run_view_ + used_;
+}
+
 const void* ExecutableArena::add(std::span<const u8> code) {
   if (write_view_ == nullptr && !map()) return nullptr;
   constexpr std::size_t kAlignment = 16;

@@ -21,6 +21,8 @@ class ExecutableArena {
   /// Copies finished position-independent code in and returns where it can be called, or null when
   /// the bound is reached or the host gives no executable memory (see usable()).
   const void* add(std::span<const u8> code);
+  /// Where add() would put `bytes` of code now, or null when they do not fit.
+  const void* next(std::size_t bytes);
   /// Overwrites code at an address that add() returned (or inside of it).
   void patch(const void* run_address, std::span<const u8> code);
   /// Forgets all code. Nothing returned by add() may be called afterwards.

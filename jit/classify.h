@@ -1,0 +1,22 @@
+// What one instruction needs of the translator.
+#pragma once
+
+#include "jit/plan.h"
+
+namespace dragoman {
+
+PlannedInstruction plan_instruction(const Cpu& cpu, const Instruction& insn, u64 next_rip,
+                                    const TranslatorOptions& options);
+
+/// Flags wanted before an instruction, given those wanted after it.
+u32 flags_before(const PlannedInstruction& planned, u32 live_after);
+
+// --- Rows of category kVector (vectors.cpp)
+/// The emitter can run this instruction on host registers.
+bool vector_emitted(const Cpu& cpu, const Instruction& insn);
+void plan_vector(const Instruction& insn, PlannedInstruction& planned);
+u32 vector_general_registers_written(const Instruction& insn);
+/// Adds the vector registers an instruction uses to the region's sets.
+void note_vector_registers(const Instruction& insn, RegionPlan& region);
+
+}  // namespace dragoman

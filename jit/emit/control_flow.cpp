@@ -1,0 +1,297 @@
+// How generated code goes from block to block and leaves a region.
+#include "cpu/isa/rows.h"
+#include "jit/emit/region_emitter.h"
+
+namespace dragoman {
+
+using asmjit::Imm;
+using asmjit::Label;
+namespace x86 = asmjit::x86;
+
+// --- Sites ----------------------------------------------------------------------------------
+
+/// What C++ has to know about the instruction it is called for.
+Label RegionEmitter::site(const PlannedInstruction& p, const PlannedAccess* a) {
+  Site s;
+  const PlannedBlock* block = nullptr;
+  for (const PlannedBlock& b : plan_.blocks) {
+    if (&p >= b.instructions.data() && &p < b.instructions.data() + b.instructions.size())
+      block = &b;
+  }
+  s.region = region_;
+  s.block = block->block;
+  s.insn = p.insn;
+  s.rip = p.rip();
+  s.pending = pending_;
+  if (a != nullptr) {
+    s.write = a->write;
+    s.bytes = a->bytes;
+    if (a->group >= 0 && a->leader) {
+      const AccessGroup& group = plan_.groups[static_cast<std::size_t>(a->group)];
+      s.bytes = static_cast<u16>(group.high - group.low);
+    }
+  }
+  const Label label = a_.newLabel();
+  sites_.emplace_back(label, s);
+  return label;
+}
+
+/// Has the handler execute the instruction; comes back here when the next one may follow.
+void RegionEmitter::interpret_and_return(const PlannedInstruction& p, const FlagsState& after) {
+  want_flags_in_memory();
+  if (uses_vectors()) a_.call(store_vectors_);
+  a_.lea(kScratch, x86::ptr(site(p, nullptr)));
+  a_.call(frame_mem(&cpu_.frame.interpret_stub, 8));
+  // The stub itself goes on elsewhere unless the block goes on.
+  if (uses_vectors()) a_.call(load_vectors_);
+  if (after.in == FlagsIn::kHost || after.in == FlagsIn::kBoth) load_flags();
+}
+
+// --- Leaving --------------------------------------------------------------------------------
+
+/// Counts instructions as executed. The host's flags are lost.
+void RegionEmitter::charge(unsigned count) {
+  if (count != 0) a_.sub(frame_mem(&cpu_.frame.budget, 8), count);
+}
+
+/// To the run loop, with RIP = `rip`.
+void RegionEmitter::leave(u64 rip, ExitKind kind) {
+  PendingRecord r;
+  r.label = a_.newLabel();
+  r.record.region = region_;
+  r.record.rip = rip;
+  r.record.kind = kind;
+  if (kind != ExitKind::kRetired) {
+    r.jump = a_.newLabel();
+    r.exit = a_.newLabel();
+    a_.bind(r.jump);
+    a_.long_().jmp(r.exit);  // to be patched
+    if (kind == ExitKind::kOtherPage) {
+      // Reached once linked: right only while fetches go where they went then.
+      const Label slow = a_.newLabel();
+      a_.cmp(cpu_mem(TranslatorAccess::fetch_context(cpu_) + 4, 4), Imm(0x7fffffff));
+      a_.short_().jne(slow);
+      a_.long_().jmp(r.exit);
+      a_.bind(slow);
+      a_.mov(kPointer, Imm(rip));
+      leave_indirect();
+    }
+    a_.bind(r.exit);
+  }
+  a_.lea(kScratch, x86::ptr(r.label));
+  a_.jmp(frame_mem(&cpu_.frame.exit_stub, 8));
+  records_.push_back(r);
+}
+
+/// Leaves for a known address: linked to the code there once there is some.
+void RegionEmitter::leave_direct(u64 rip, unsigned pending) {
+  want_flags_in_memory();
+  charge(pending);
+  put_vectors_away();
+  const bool same_page = (rip >> kPageShift) == (plan_.blocks[0].rip >> kPageShift);
+  if (options_.links) {
+    leave(rip, same_page ? ExitKind::kSamePage : ExitKind::kOtherPage);
+  } else {
+    a_.mov(kPointer, Imm(rip));
+    leave_indirect();
+  }
+}
+
+/// Target in kPointer.
+void RegionEmitter::leave_indirect() {
+  if (!options_.returns) {
+    a_.jmp(frame_mem(&cpu_.frame.dispatch_stub, 8));
+    return;
+  }
+  // The look-up of the dispatch stub, here so that every branch is predicted for itself.
+  const Label miss = a_.newLabel();
+  static_assert(sizeof(JumpTarget) == 32);
+  a_.mov(frame_mem(&cpu_.state.regs[kRip], 8), kPointer);
+  turn_round(kScratch, kPointer, 64 - 5);
+  a_.and_(kScratch.r32(), Imm((kJumpTargets - 1) << 5));
+  a_.add(kScratch, frame_mem(&cpu_.frame.jump_table, 8));
+  a_.cmp(kPointer, x86::ptr(kScratch, 0, 8));
+  a_.jne(miss);
+  a_.mov(kPointer, cpu_mem(TranslatorAccess::fetch_context(cpu_), 8));
+  a_.cmp(kPointer, x86::ptr(kScratch, 8, 8));
+  a_.jne(miss);
+  a_.jmp(x86::ptr(kScratch, 16, 8));
+  a_.bind(miss);
+  a_.jmp(frame_mem(&cpu_.frame.miss_stub, 8));
+}
+
+u64 RegionEmitter::branch_target(const PlannedInstruction& p) const {
+  return (p.next_rip + p.insn->immediate) & size_mask(p.insn->operand_size);
+}
+
+/// On to another block of the region. `pending` instructions are not charged yet.
+void RegionEmitter::go_to_block(int target, bool back_edge, unsigned pending) {
+  const PlannedBlock& to = plan_.blocks[static_cast<std::size_t>(target)];
+  const bool follows = static_cast<unsigned>(target) == block_index_ + 1;
+  if (to.parent >= 0) {
+    starts_[static_cast<std::size_t>(target)] = {flags_, pending};
+    if (!follows) a_.jmp(block_labels_[static_cast<std::size_t>(target)]);
+    return;
+  }
+  if (to.live_in != 0) want_flags_in_memory();
+  flags_about_to_be_lost();
+  charge(pending);
+  if (back_edge) {
+    const Label over = a_.newLabel();
+    if (pending == 0) a_.cmp(frame_mem(&cpu_.frame.budget, 8), 0);
+    a_.js(over);
+    const FlagsState at = flags_;
+    out_of_line_.push_back([=, this] {
+      a_.bind(over);
+      flags_ = at;
+      want_flags_in_memory();
+      put_vectors_away();
+      leave(plan_.blocks[static_cast<std::size_t>(target)].rip, ExitKind::kRetired);
+    });
+  }
+  if (!follows) a_.jmp(block_labels_[static_cast<std::size_t>(target)]);
+}
+
+// --- Branches -------------------------------------------------------------------------------
+
+void RegionEmitter::emit_conditional(const PlannedInstruction& p) {
+  want_flags_in_host();
+  const auto condition = static_cast<x86::CondCode>(p.insn->opcode & 15);
+  const unsigned pending = pending_ + 1;
+  const FlagsState at = flags_;
+  if (p.target >= 0 && p.back_edge) {
+    const Label next = a_.newLabel();
+    a_.j(x86::negateCond(condition), next);
+    go_to_block(p.target, true, pending);
+    a_.bind(next);
+    flags_ = at;
+    return;
+  }
+  if (p.target >= 0 && plan_.blocks[static_cast<std::size_t>(p.target)].parent >= 0) {
+    starts_[static_cast<std::size_t>(p.target)] = {at, pending};
+    a_.j(condition, block_labels_[static_cast<std::size_t>(p.target)]);
+    return;
+  }
+  const Label taken = a_.newLabel();
+  a_.j(condition, taken);
+  out_of_line_.push_back([=, this, planned = &p] {
+    a_.bind(taken);
+    flags_ = at;
+    if (planned->target >= 0) {
+      go_to_block(planned->target, false, pending);
+    } else {
+      leave_direct(branch_target(*planned), pending);
+    }
+  });
+}
+
+/// #GP belongs to the branch itself when its target, in kPointer, lies outside the segment or is
+/// not canonical: the handler then executes the instruction.
+void RegionEmitter::check_target(const PlannedInstruction& p) {
+  const Label bad = a_.newLabel();
+  if (plan_.code_bits == 64) {
+    a_.mov(kScratch, kPointer);
+    a_.sar(kScratch, 47);
+    a_.add(kScratch, 1);
+    a_.cmp(kScratch, 1);
+    a_.ja(bad);
+  } else {
+    a_.cmp(kPointer, cpu_mem(TranslatorAccess::segment(cpu_, kCs).limit, 8));
+    a_.ja(bad);
+  }
+  out_of_line_.push_back([=, this, planned = &p, pending = pending_] {
+    a_.bind(bad);
+    flags_ = {};
+    pending_ = pending;
+    interpret_and_return(*planned, flags_);
+    a_.ud2();  // a branch never goes on behind itself
+  });
+}
+
+void RegionEmitter::emit_jump(const PlannedInstruction& p) {
+  const Instruction& insn = *p.insn;
+  if (row(insn.row).operands[0].addressing == Addressing::kJ) {
+    if (p.target >= 0) return go_to_block(p.target, p.back_edge, pending_ + 1);
+    return leave_direct(branch_target(p), pending_ + 1);
+  }
+  const unsigned bytes = insn.operand_size;
+  if (insn.memory()) {
+    const HostOperand from = operand(p, true);
+    want_flags_in_memory();
+    load_target(bytes, from);
+  } else {
+    want_flags_in_memory();
+    load_guest(kPointer, insn.rm);
+    if (bytes == 4) a_.mov(kPointer.r32(), kPointer.r32());
+    if (bytes == 2) a_.movzx(kPointer.r32(), kPointer.r16());
+  }
+  check_target(p);
+  charge(pending_ + 1);
+  put_vectors_away();
+  leave_indirect();
+}
+
+/// kPointer = the branch target of 2, 4 or 8 bytes in memory.
+void RegionEmitter::load_target(unsigned bytes, const HostOperand& from) {
+  if (bytes == 2) {
+    a_.movzx(kPointer.r32(), from.mem(2));
+  } else {
+    a_.mov(sized(kPointer, bytes), from.mem(bytes));
+  }
+}
+
+void RegionEmitter::emit_call(const PlannedInstruction& p) {
+  const Instruction& insn = *p.insn;
+  const unsigned bytes = insn.operand_size;
+  const bool direct = row(insn.row).operands[0].addressing == Addressing::kJ;
+  if (!direct) {
+    if (insn.memory()) {
+      const HostOperand from = operand(p, true);
+      want_flags_in_memory();
+      load_target(bytes, from);
+    } else {
+      want_flags_in_memory();
+      load_guest(kPointer, insn.rm);
+      if (bytes == 4) a_.mov(kPointer.r32(), kPointer.r32());
+      if (bytes == 2) a_.movzx(kPointer.r32(), kPointer.r16());
+    }
+    flags_ = {};
+    check_target(p);
+    a_.mov(frame_mem(&cpu_.frame.target, 8), kPointer);
+  }
+  const HostOperand to = stack(p, true);
+  const i64 back = static_cast<i64>(p.next_rip);
+  if (bytes == 8 ? back == static_cast<i32>(back) : true) {
+    a_.mov(to.mem(bytes), Imm(static_cast<i64>(sign_extend(p.next_rip, 8 * bytes))));
+  } else {
+    a_.mov(kScratch, Imm(p.next_rip));
+    a_.mov(to.mem(8), kScratch);
+  }
+  keep_recipe_alive(p);
+  move_stack_pointer(-i64{bytes});
+  if (direct) {
+    leave_direct(branch_target(p), pending_ + 1);
+    return;
+  }
+  want_flags_in_memory();
+  charge(pending_ + 1);
+  put_vectors_away();
+  a_.mov(kPointer, frame_mem(&cpu_.frame.target, 8));
+  leave_indirect();
+}
+
+void RegionEmitter::emit_return(const PlannedInstruction& p) {
+  const Instruction& insn = *p.insn;
+  const unsigned bytes = insn.operand_size;
+  const HostOperand from = stack(p, true);
+  want_flags_in_memory();
+  load_target(bytes, from);
+  flags_ = {};
+  check_target(p);
+  move_stack_pointer(i64{bytes} + static_cast<u16>(insn.immediate));
+  charge(pending_ + 1);
+  put_vectors_away();
+  leave_indirect();
+}
+
+}  // namespace dragoman

@@ -1,0 +1,483 @@
+#include "jit/emit/region_emitter.h"
+
+#include "cpu/execute/forms.h"
+#include "cpu/isa/rows.h"
+#include "jit/emit/instruction_ids.h"
+
+namespace dragoman {
+
+using asmjit::Imm;
+using asmjit::Label;
+namespace x86 = asmjit::x86;
+
+RegionEmitter::RegionEmitter(Cpu& cpu, const RegionPlan& plan, const TranslatorOptions& options,
+                             TranslatedRegion& region)
+    : cpu_(cpu), plan_(plan), options_(options), region_(&region), starts_(plan.blocks.size()) {
+  code_.init(asmjit::Environment::host());
+  code_.attach(&a_);
+}
+
+// --- Operands -------------------------------------------------------------------------------
+
+x86::Mem RegionEmitter::frame_mem(const void* member, unsigned size) const {
+  const auto* frame = reinterpret_cast<const u8*>(&cpu_.frame);
+  return x86::ptr(kFrame, static_cast<i32>(static_cast<const u8*>(member) - frame), size);
+}
+x86::Mem RegionEmitter::cpu_mem(i32 offset_from_frame, unsigned size) const {
+  return x86::ptr(kFrame, offset_from_frame, size);
+}
+x86::Mem RegionEmitter::high_slot(unsigned gpr, unsigned size) const {
+  return frame_mem(&cpu_.frame.high[gpr - kR13], size);
+}
+x86::Gp RegionEmitter::sized(const Gp& reg, unsigned bytes) {
+  switch (bytes) {
+    case 1:
+      return reg.r8();
+    case 2:
+      return reg.r16();
+    case 4:
+      return reg.r32();
+    default:
+      return reg.r64();
+  }
+}
+/// Host register of a pinned guest register.
+x86::Gp RegionEmitter::guest(unsigned gpr, unsigned bytes) {
+  return sized(x86::gpq(host_number(gpr)), bytes);
+}
+void RegionEmitter::load_guest(const Gp& into, unsigned gpr) {
+  if (pinned(gpr)) {
+    a_.mov(into, guest(gpr));
+  } else {
+    a_.mov(into, high_slot(gpr));
+  }
+}
+/// Writes a general register as the architecture does: 32 bits clear the upper half.
+void RegionEmitter::store_guest(unsigned gpr, const Gp& value, unsigned bytes) {
+  if (pinned(gpr)) {
+    a_.mov(guest(gpr, bytes), sized(value, bytes));
+  } else if (bytes == 4) {
+    a_.mov(value.r32(), value.r32());
+    a_.mov(high_slot(gpr), value.r64());
+  } else {
+    a_.mov(high_slot(gpr, bytes), sized(value, bytes));
+  }
+}
+/// to = from rotated right; flags survive where the host has RORX, which callers that need that
+/// have asked for.
+void RegionEmitter::turn_round(const Gp& to, const Gp& from, unsigned by, unsigned bytes) {
+  static const bool has_rorx = __builtin_cpu_supports("bmi2");
+  if (has_rorx) {
+    a_.rorx(sized(to, bytes), sized(from, bytes), by);
+    return;
+  }
+  if (to != from) a_.mov(to, from);
+  a_.ror(to, by);
+}
+
+bool emit_region(Cpu& cpu, const RegionPlan& plan, const TranslatorOptions& options,
+                 TranslatedRegion& region, EmittedRegion& result) {
+  return RegionEmitter(cpu, plan, options, region).emit(result);
+}
+
+// --- The region -----------------------------------------------------------------------------
+
+bool RegionEmitter::emit(EmittedRegion& result) {
+  retired_ = a_.newLabel();
+  load_vectors_ = a_.newLabel();
+  store_vectors_ = a_.newLabel();
+  const Label entry = a_.newLabel();
+  for (std::size_t i = 0; i < plan_.blocks.size(); ++i) block_labels_.push_back(a_.newLabel());
+
+  a_.bind(entry);
+  a_.cmp(frame_mem(&cpu_.frame.budget, 8), 0);
+  a_.long_().jl(retired_);
+  if (plan_.floating_point) {
+    const Label other = a_.newLabel();
+    const Label loaded = a_.newLabel();
+    a_.cmp(frame_mem(&cpu_.frame.guest_mxcsr, 1), 0);
+    a_.je(other);
+    a_.bind(loaded);
+    out_of_line_.push_back([=, this] {
+      a_.bind(other);
+      // Unmasked exceptions are the interpreter's business.
+      a_.mov(kScratch.r32(), state_mem(&cpu_.state.fpu.mxcsr, 4));
+      a_.not_(kScratch.r32());
+      a_.test(kScratch.r32(), 0x1f80);
+      a_.jnz(retired_);
+      a_.ldmxcsr(state_mem(&cpu_.state.fpu.mxcsr, 4));
+      a_.mov(frame_mem(&cpu_.frame.guest_mxcsr, 1), 1);
+      a_.jmp(loaded);
+    });
+  }
+  if (uses_vectors()) a_.call(load_vectors_);
+  if (plan_.vectors_wide != 0)
+    a_.or_(frame_mem(&cpu_.frame.dirty_uppers, 4), Imm(plan_.vectors_wide));
+  for (unsigned i = 0; i < plan_.blocks.size(); ++i) emit_block(i);
+  for (std::size_t i = 0; i < out_of_line_.size(); ++i) out_of_line_[i]();
+
+  a_.bind(retired_);
+  leave(plan_.blocks[0].rip, ExitKind::kRetired);
+  if (uses_vectors()) {
+    a_.bind(load_vectors_);
+    load_vectors();
+    a_.ret();
+    a_.bind(store_vectors_);
+    store_vectors();
+    a_.ret();
+  }
+  // Constants.
+  a_.align(asmjit::AlignMode::kData, 8);
+  for (const auto& [label, site] : sites_) {
+    a_.bind(label);
+    a_.embed(&site, sizeof site);
+  }
+  for (const PendingRecord& r : records_) {
+    a_.bind(r.label);
+    a_.embed(&r.record, sizeof r.record);
+  }
+
+  if (failed_ || code_.flatten() != asmjit::kErrorOk ||
+      code_.resolveUnresolvedLinks() != asmjit::kErrorOk) {
+    return false;
+  }
+  result.code.resize(code_.codeSize());
+  if (code_.copyFlattenedData(result.code.data(), result.code.size()) != asmjit::kErrorOk)
+    return false;
+  result.entry = code_.labelOffset(entry);
+  result.retired = code_.labelOffset(retired_);
+  for (const PendingRecord& r : records_) {
+    const u64 at = code_.labelOffset(r.label);
+    // Offsets now, addresses once the place is known.
+    auto* record = reinterpret_cast<ExitRecord*>(result.code.data() + at);
+    if (r.jump.isValid()) record->jump = reinterpret_cast<const u8*>(code_.labelOffset(r.jump));
+    if (r.exit.isValid()) record->exit = reinterpret_cast<const u8*>(code_.labelOffset(r.exit));
+    result.records.push_back(at);
+  }
+  return true;
+}
+
+void RegionEmitter::emit_block(unsigned index) {
+  const PlannedBlock& b = plan_.blocks[index];
+  block_index_ = index;
+  a_.bind(block_labels_[index]);
+  flags_ = {};
+  pending_ = 0;
+  if (b.parent >= 0) {
+    flags_ = starts_[index].flags;
+    pending_ = starts_[index].pending;
+  }
+  for (unsigned k = 0; k < b.instructions.size(); ++k) {
+    const PlannedInstruction& p = b.instructions[k];
+    instruction_index_ = k;
+    InstructionEnd& end = ends_.emplace_back();
+    end.label = a_.newLabel();
+    emit_instruction(p);
+    end.flags = flags_;
+    a_.bind(end.label);
+    ++pending_;
+  }
+  if (!b.falls_through) return;
+  const PlannedInstruction& last = b.instructions.back();
+  if (b.next >= 0) {
+    go_to_block(b.next, b.next_back_edge, pending_);
+  } else if (last.how == Emission::kInterpreted && ends_block(row(last.insn->row))) {
+    // The call of the handler does not come back.
+  } else {
+    leave_direct(last.next_rip, pending_);
+  }
+}
+
+void RegionEmitter::emit_instruction(const PlannedInstruction& p) {
+  switch (p.how) {
+    case Emission::kNothing:
+      return;
+    case Emission::kCopied:
+      return emit_copied(p);
+    case Emission::kLea:
+      return emit_lea(p);
+    case Emission::kPush:
+      return emit_push(p);
+    case Emission::kPop:
+      return emit_pop(p);
+    case Emission::kLeave:
+      return emit_leave(p);
+    case Emission::kDivide:
+      return emit_divide(p);
+    case Emission::kDirection:
+      return emit_direction(p);
+    case Emission::kVector:
+      return emit_vector(p);
+    case Emission::kConditional:
+      return emit_conditional(p);
+    case Emission::kJump:
+      return emit_jump(p);
+    case Emission::kCall:
+      return emit_call(p);
+    case Emission::kReturn:
+      return emit_return(p);
+    case Emission::kInterpreted:
+      return emit_interpreted(p);
+  }
+}
+
+// --- Instructions ---------------------------------------------------------------------------
+
+void RegionEmitter::emit_interpreted(const PlannedInstruction& p) {
+  interpret_and_return(p, {});
+  flags_ = {};
+}
+
+void RegionEmitter::emit_lea(const PlannedInstruction& p) {
+  const Instruction& insn = *p.insn;
+  keep_recipe_alive(p);
+  const Address address = operand_address(p);
+  // Straight into the target where nothing has to be cut off.
+  const bool plain = address.size == 8 && insn.operand_size >= 4 && pinned(insn.reg) &&
+                     (address.base == kZeroRegister || pinned(address.base)) &&
+                     (address.index == kZeroRegister || pinned(address.index)) &&
+                     (address.base != kZeroRegister || address.index != kZeroRegister) &&
+                     address.displacement == static_cast<i32>(address.displacement);
+  if (plain) {
+    const i32 d = static_cast<i32>(address.displacement);
+    const Gp target = guest(insn.reg, insn.operand_size);
+    if (address.index == kZeroRegister) {
+      a_.lea(target, x86::ptr(guest(address.base), d));
+    } else if (address.base == kZeroRegister) {
+      a_.lea(target, x86::ptr(guest(address.index), address.scale, d));
+    } else {
+      a_.lea(target, x86::ptr(guest(address.base), guest(address.index), address.scale, d));
+    }
+    return;
+  }
+  load_effective(address, 0);
+  store_guest(insn.reg, kPointer, insn.operand_size);
+}
+
+void RegionEmitter::emit_push(const PlannedInstruction& p) {
+  const Instruction& insn = *p.insn;
+  const unsigned bytes = insn.operand_size;
+  const Addressing kind = row(insn.row).operands[0].addressing;
+  if (insn.memory()) {
+    const HostOperand from = operand(p, true);
+    a_.mov(sized(kScratch, bytes), from.mem(bytes));
+    a_.mov(frame_mem(&cpu_.frame.target, 8), kScratch);
+  }
+  const HostOperand to = stack(p, true);
+  const unsigned gpr = kind == Addressing::kZ ? insn.reg : insn.rm;
+  if (kind == Addressing::kI) {
+    const i64 value = static_cast<i64>(sign_extend(insn.immediate, 8 * bytes));
+    if (value == static_cast<i32>(value)) {
+      a_.mov(to.mem(bytes), Imm(value));
+    } else {
+      a_.mov(kScratch, Imm(value));
+      a_.mov(to.mem(bytes), sized(kScratch, bytes));
+    }
+  } else if (insn.memory()) {
+    a_.mov(kScratch, frame_mem(&cpu_.frame.target, 8));
+    a_.mov(to.mem(bytes), sized(kScratch, bytes));
+  } else if (pinned(gpr)) {
+    a_.mov(to.mem(bytes), guest(gpr, bytes));
+  } else {
+    a_.mov(kScratch, high_slot(gpr));
+    a_.mov(to.mem(bytes), sized(kScratch, bytes));
+  }
+  keep_recipe_alive(p);
+  move_stack_pointer(-i64{bytes});
+}
+
+void RegionEmitter::emit_pop(const PlannedInstruction& p) {
+  const Instruction& insn = *p.insn;
+  const unsigned bytes = insn.operand_size;
+  const HostOperand from = stack(p, true);
+  keep_recipe_alive(p);
+  if (pinned(insn.reg)) {
+    a_.mov(guest(insn.reg, bytes), from.mem(bytes));
+  } else {
+    a_.mov(sized(kScratch, bytes), from.mem(bytes));
+    store_guest(insn.reg, kScratch, bytes);
+  }
+  move_stack_pointer(bytes);
+}
+
+void RegionEmitter::emit_leave(const PlannedInstruction& p) {
+  const unsigned bytes = p.insn->operand_size;
+  const HostOperand from = stack(p, true);
+  keep_recipe_alive(p);
+  a_.mov(sized(kScratch, bytes), from.mem(bytes));
+  if (plan_.stack_mask == 0xffff) {
+    a_.mov(kStackPointer.r16(), x86::bp);
+  } else if (plan_.stack_mask == 0xffffffff) {
+    a_.mov(kStackPointer.r32(), x86::ebp);
+  } else {
+    a_.mov(kStackPointer, x86::rbp);
+  }
+  a_.mov(sized(x86::rbp, bytes), sized(kScratch, bytes));
+  move_stack_pointer(bytes);
+}
+
+void RegionEmitter::emit_direction(const PlannedInstruction& p) {
+  flags_about_to_be_lost();
+  if (row(p.insn->row).operation == Operation::kCld) {
+    a_.and_(state_mem(&cpu_.state.flags, 4), Imm(~i64{kFlagDf}));
+  } else {
+    a_.or_(state_mem(&cpu_.state.flags, 4), Imm(kFlagDf));
+  }
+}
+
+/// The quotient must fit and the divisor must not be zero, or the handler raises #DE. For IDIV only
+/// the common case is done here: the dividend is a sign-extended number.
+void RegionEmitter::emit_divide(const PlannedInstruction& p) {
+  const Instruction& insn = *p.insn;
+  const Row& r = row(insn.row);
+  const unsigned bytes = operand_bytes(insn, r.operands[0]);
+  const bool is_signed = r.operation == Operation::kIdiv;
+  if (insn.memory()) {
+    const HostOperand from = operand(p, true);
+    a_.mov(sized(kPointer, bytes), from.mem(bytes));
+  } else {
+    load_guest(kPointer, insn.rm);
+  }
+  want_flags_in_memory();  // uses kScratch
+  const FlagsState before = {FlagsIn::kMemory, {}};
+  const Gp divisor = sized(kPointer, bytes);
+  const Label handler = a_.newLabel();
+  if (is_signed) {
+    a_.mov(sized(kScratch, bytes), sized(x86::rax, bytes));
+    a_.sar(sized(kScratch, bytes), 8 * bytes - 1);
+    a_.cmp(sized(kScratch, bytes), sized(x86::rdx, bytes));
+    a_.jne(handler);
+    a_.lea(kScratch, x86::ptr(kPointer, 1));
+    a_.cmp(sized(kScratch, bytes), 1);  // 0 and -1
+    a_.jbe(handler);
+  } else {
+    a_.cmp(sized(x86::rdx, bytes), divisor);
+    a_.jae(handler);
+  }
+  out_of_line_.push_back([=, this, planned = &p, end = &ends_.back(), pending = pending_] {
+    a_.bind(handler);
+    flags_ = before;
+    pending_ = pending;
+    interpret_and_return(*planned, end->flags);
+    a_.jmp(end->label);
+  });
+  flags_ = before;
+  want_flags_in_host();  // what the processor leaves of them is undefined, but starts from these
+  if (is_signed) {
+    a_.idiv(divisor);
+  } else {
+    a_.div(divisor);
+  }
+  note_flags_written(p);
+}
+
+namespace {
+bool reads_bit_string(Operation operation) {
+  return operation == Operation::kBt || operation == Operation::kBts ||
+         operation == Operation::kBtr || operation == Operation::kBtc;
+}
+}  // namespace
+
+/// The same instruction with renamed registers and the memory operand at a host address.
+void RegionEmitter::emit_copied(const PlannedInstruction& p) {
+  const Instruction& insn = *p.insn;
+  const Row& r = row(insn.row);
+  const asmjit::InstId id = host_instruction_id(insn);
+  const OperandUses uses = operand_uses(insn);
+  const bool destination = (r.attributes & kDestination) != 0;
+  const bool second_written = (r.attributes & kSecondWritten) != 0;
+
+  int homeless = -1, second_homeless = -1;
+  unsigned homeless_uses = 0;
+  for (unsigned i = 0; i < uses.count; ++i) {
+    const int gpr = uses.list[i].gpr;
+    if (gpr < 0 || pinned(static_cast<unsigned>(gpr))) continue;
+    ++homeless_uses;
+    if (homeless < 0 || homeless == gpr) {
+      homeless = gpr;
+    } else {
+      second_homeless = gpr;
+    }
+  }
+  HostOperand memory;
+  if (uses.memory) memory = operand(p, homeless >= 0);
+  if (p.needs_flags) {
+    if (uses.memory && flags_.in == FlagsIn::kMemory) {
+      // load_flags() uses kScratch.
+      if (memory.scratch_used) {
+        a_.lea(kPointer, memory.mem(8));
+        memory = {kPointer, {}, 0, false};
+      }
+    }
+    want_flags_in_host();
+  }
+  keep_recipe_alive(p);
+
+  // A lone register without a host register can stay in memory as the instruction's operand.
+  // Not for BT and the like, whose memory forms reach beyond the operand, nor XCHG, which locks.
+  const i64 constant = static_cast<i64>(insn.immediate);
+  const bool wide_constant = uses.list[1].immediate && constant != static_cast<i32>(constant);
+  const bool in_place = !uses.memory && !wide_constant && homeless >= 0 && homeless_uses == 1 && uses.count >= 2 &&
+                        uses.list[1].gpr != uses.list[0].gpr && !reads_bit_string(r.operation) &&
+                        r.operation != Operation::kXchg;
+  const auto operand_of = [&](unsigned i, bool use_slots) -> asmjit::Operand {
+    const OperandUse& u = uses.list[i];
+    if (u.memory) return memory.mem(u.bytes);
+    if (u.immediate) {
+      const unsigned width = uses.list[0].bytes != 0 ? uses.list[0].bytes : u.bytes;
+      return Imm(static_cast<i64>(sign_extend(insn.immediate, 8 * width)));
+    }
+    if (u.one) return Imm(1);
+    const unsigned gpr = static_cast<unsigned>(u.gpr);
+    if (u.high) return x86::gpb_hi(gpr);
+    if (pinned(gpr)) return guest(gpr, u.bytes);
+    if (use_slots) return high_slot(gpr, u.bytes);
+    return sized(u.gpr == homeless ? kScratch : kPointer, u.bytes);
+  };
+  const auto emit = [&](bool use_slots) {
+    asmjit::Operand_ operands[4];
+    for (unsigned i = 0; i < uses.count; ++i) operands[i] = operand_of(i, use_slots);
+    if (insn.has(kInsnLock)) a_.lock();
+    return a_.emitOpArray(id, operands, uses.count) == asmjit::kErrorOk;
+  };
+
+  if (uses.any_high && uses.memory) {
+    // AH..BH cannot be named beside kPointer: turn the register so that they are its low byte.
+    for (unsigned i = 0; i < uses.count; ++i) {
+      const OperandUse& u = uses.list[i];
+      if (!u.high) continue;
+      const Gp reg = guest(static_cast<unsigned>(u.gpr));
+      turn_round(reg, reg, 8);
+      asmjit::Operand_ operands[4];
+      for (unsigned k = 0; k < uses.count; ++k) {
+        operands[k] = k == i ? asmjit::Operand(reg.r8()) : operand_of(k, false);
+      }
+      if (insn.has(kInsnLock)) a_.lock();
+      if (a_.emitOpArray(id, operands, uses.count) != asmjit::kErrorOk) failed_ = true;
+      turn_round(reg, reg, 56);
+      break;
+    }
+  } else {
+    const bool writes_slot =
+        (destination && uses.list[0].gpr == homeless) ||
+        (second_written && uses.count > 1 && uses.list[1].gpr == homeless);
+    bool done = false;
+    if (in_place && !(writes_slot && uses.list[0].bytes == 4)) done = emit(true);
+    if (!done) {
+      if (homeless >= 0) a_.mov(kScratch, high_slot(static_cast<unsigned>(homeless)));
+      if (second_homeless >= 0)
+        a_.mov(kPointer, high_slot(static_cast<unsigned>(second_homeless)));
+      if (!emit(false)) failed_ = true;
+      const auto store_back = [&](unsigned i) {
+        const int gpr = uses.list[i].gpr;
+        if (gpr < 0 || pinned(static_cast<unsigned>(gpr))) return;
+        a_.mov(high_slot(static_cast<unsigned>(gpr)), gpr == homeless ? kScratch : kPointer);
+      };
+      if (destination && uses.count > 0) store_back(0);
+      if (second_written && uses.count > 1) store_back(1);
+    }
+  }
+  if (p.writes_flags) note_flags_written(p);
+}
+
+}  // namespace dragoman

@@ -1,0 +1,181 @@
+// Emits the host code of one region.
+#pragma once
+
+#include <asmjit/asmjit.h>
+
+#include <deque>
+#include <functional>
+#include <vector>
+
+#include "jit/emit/emit.h"
+#include "jit/emit/host_registers.h"
+#include "jit/plan.h"
+#include "jit/translator.h"
+
+namespace dragoman {
+
+inline constexpr asmjit::x86::Gp kFrame = asmjit::x86::rsp;
+inline constexpr asmjit::x86::Gp kStackPointer = asmjit::x86::r13;  ///< the guest's
+inline constexpr asmjit::x86::Gp kPointer = asmjit::x86::r14;
+inline constexpr asmjit::x86::Gp kScratch = asmjit::x86::r15;
+
+class RegionEmitter {
+ public:
+  RegionEmitter(Cpu& cpu, const RegionPlan& plan, const TranslatorOptions& options,
+                TranslatedRegion& region);
+
+  /// False when something could not be encoded; the block then stays interpreted.
+  bool emit(EmittedRegion& result);
+
+ private:
+  using Gp = asmjit::x86::Gp;
+  using Mem = asmjit::x86::Mem;
+  using Label = asmjit::Label;
+
+  // --- Flags: where the guest's arithmetic flags are.
+  enum class FlagsIn : u8 {
+    kMemory,
+    kHost,
+    kBoth,
+    kRecipe,  ///< nowhere, but an instruction with its operands can make them again
+  };
+  /// An instruction that sets all flags as the last one of the guest did.
+  struct Recipe {
+    enum Kind : u8 { kNone, kCompare, kTest, kUndoAdd, kUndoSubtract } kind = kNone;
+    unsigned bytes = 8;
+    unsigned left = 0;            ///< pinned guest register
+    int right = -1;               ///< pinned guest register, or -1 for `constant`
+    i64 constant = 0;
+    u32 registers() const { return 1u << left | (right >= 0 ? 1u << right : 0u); }
+  };
+  struct FlagsState {
+    FlagsIn in = FlagsIn::kMemory;
+    Recipe recipe;
+  };
+  void save_flags();                 ///< host -> memory
+  void load_flags();                 ///< memory -> host
+  void follow_recipe(const Recipe&); ///< -> host
+  void want_flags_in_host();
+  void want_flags_in_memory();
+  void flags_about_to_be_lost();     ///< before host code that changes the host's flags
+  void keep_recipe_alive(const PlannedInstruction& p);
+  void note_flags_written(const PlannedInstruction& p);
+
+  // --- Operands (memory_access.cpp)
+  Mem frame_mem(const void* member, unsigned size) const;
+  Mem state_mem(const void* member, unsigned size) const { return frame_mem(member, size); }
+  Mem cpu_mem(i32 offset_from_frame, unsigned size) const;
+  Mem high_slot(unsigned gpr, unsigned size = 8) const;
+  static Gp sized(const Gp& reg, unsigned bytes);
+  static Gp guest(unsigned gpr, unsigned bytes = 8);
+  void load_guest(const Gp& into, unsigned gpr);
+  void store_guest(unsigned gpr, const Gp& value, unsigned bytes);
+  void turn_round(const Gp& to, const Gp& from, unsigned by, unsigned bytes = 8);
+
+  /// A guest memory operand at a host address.
+  struct HostOperand {
+    Gp base;
+    Gp index;
+    i32 displacement = 0;
+    bool scratch_used = false;  ///< kScratch is part of it
+    Mem mem(unsigned size) const;
+  };
+  /// How the address of an access is formed.
+  struct Address {
+    u8 base = kZeroRegister;  ///< guest register; kZeroRegister: none
+    u8 index = kZeroRegister;
+    u8 scale = 0;
+    u8 size = 8;  ///< of the address, in bytes
+    u8 segment = kDs;
+    i64 displacement = 0;
+    u64 align_mask = 0;  ///< bits that must be clear in the address for the access in place
+  };
+  void load_effective(const Address& address, i64 plus);
+  bool plain_segment(const Address& address) const;
+  HostOperand access(const PlannedInstruction& p, const PlannedAccess& a, const Address& address,
+                     bool need_scratch);
+  HostOperand group_member(const PlannedAccess& a, const Address& address, bool need_scratch);
+  HostOperand probe(const PlannedInstruction& p, const PlannedAccess& a, const Address& address);
+  Address operand_address(const PlannedInstruction& p) const;
+  Address stack_address(const PlannedInstruction& p) const;
+  HostOperand operand(const PlannedInstruction& p, bool need_scratch);
+  HostOperand stack(const PlannedInstruction& p, bool need_scratch);
+  void move_stack_pointer(i64 by);
+
+  // --- Instructions
+  void emit_block(unsigned index);
+  void emit_instruction(const PlannedInstruction& p);
+  void emit_copied(const PlannedInstruction& p);
+  void emit_lea(const PlannedInstruction& p);
+  void emit_push(const PlannedInstruction& p);
+  void emit_pop(const PlannedInstruction& p);
+  void emit_leave(const PlannedInstruction& p);
+  void emit_divide(const PlannedInstruction& p);
+  void emit_direction(const PlannedInstruction& p);
+  void emit_interpreted(const PlannedInstruction& p);
+  void emit_conditional(const PlannedInstruction& p);
+  void emit_jump(const PlannedInstruction& p);
+  void emit_call(const PlannedInstruction& p);
+  void emit_return(const PlannedInstruction& p);
+
+  // --- Vectors (vectors.cpp)
+  void emit_vector(const PlannedInstruction& p);
+  void encode_vector(const Instruction& insn, bool wide, unsigned reg, unsigned vvvv, unsigned rm,
+                     const HostOperand* memory, bool immediate);
+  void emit_vzeroupper(const PlannedInstruction& p);
+  void put_vectors_away();
+  void load_vectors();
+  void store_vectors();
+  bool uses_vectors() const { return plan_.vectors_used != 0; }
+
+  // --- Leaving (control_flow.cpp)
+  Label site(const PlannedInstruction& p, const PlannedAccess* a);
+  void interpret_and_return(const PlannedInstruction& p, const FlagsState& before);
+  void charge(unsigned count);
+  void leave(u64 rip, ExitKind kind);
+  void leave_direct(u64 rip, unsigned pending);
+  void leave_indirect();
+  void leave_with_state();
+  void go_to_block(int target, bool back_edge, unsigned pending);
+  void check_target(const PlannedInstruction& p);
+  void load_target(unsigned bytes, const HostOperand& from);
+  u64 branch_target(const PlannedInstruction& p) const;
+
+  Cpu& cpu_;
+  const RegionPlan& plan_;
+  const TranslatorOptions& options_;
+  TranslatedRegion* region_;
+  asmjit::CodeHolder code_;
+  asmjit::x86::Assembler a_;
+  FlagsState flags_;
+  unsigned block_index_ = 0;
+  unsigned instruction_index_ = 0;
+  unsigned pending_ = 0;  ///< instructions executed on this path and not yet charged
+  /// What a block that has one way in starts with.
+  struct Start {
+    FlagsState flags;
+    unsigned pending = 0;
+  };
+  std::vector<Start> starts_;
+  std::vector<Label> block_labels_;
+  std::vector<std::function<void()>> out_of_line_;
+  /// Where an instruction ends, and where the flags are there.
+  struct InstructionEnd {
+    Label label;
+    FlagsState flags;
+  };
+  std::deque<InstructionEnd> ends_;
+  /// Constants behind the code.
+  std::vector<std::pair<Label, Site>> sites_;
+  struct PendingRecord {
+    Label label, jump, exit;
+    ExitRecord record;
+  };
+  std::vector<PendingRecord> records_;
+  Label retired_;
+  Label load_vectors_;
+  Label store_vectors_;
+  bool failed_ = false;
+};
+
+}  // namespace dragoman

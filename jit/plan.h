@@ -1,0 +1,138 @@
+// The plan of a region: what the translator knows about each instruction before it emits anything.
+// The decoded instructions are the intermediate representation; passes only annotate them.
+#pragma once
+
+#include <array>
+#include <string>
+#include <vector>
+
+#include "cpu/cpu.h"
+#include "jit/options.h"
+
+namespace dragoman {
+
+/// How an instruction becomes host code.
+enum class Emission : u8 {
+  kNothing,      ///< no visible effect
+  kCopied,       ///< the same instruction with renamed registers and a host address
+  kLea,
+  kPush,
+  kPop,
+  kLeave,
+  kDivide,       ///< DIV, IDIV behind a check that they cannot fault
+  kDirection,    ///< CLD, STD
+  kVector,       ///< SSE, AVX: the same bytes with renamed registers
+  kConditional,  ///< Jcc
+  kJump,
+  kCall,
+  kReturn,
+  kInterpreted,  ///< by its handler
+};
+
+/// One memory access of an instruction.
+struct PlannedAccess {
+  bool present = false;
+  bool write = false;
+  u8 bytes = 0;
+  i16 group = -1;       ///< accesses that share a probe, or -1
+  bool leader = false;   ///< probes for its group
+  bool aligned = false;  ///< #GP unless the address is a multiple of `bytes`
+  i64 offset = 0;       ///< from the group's base value
+};
+
+/// Flags in `live_after`: the arithmetic flags an instruction may read, and one for "an exact copy
+/// may be wanted": something that can fault, or an exit, comes before all flags are set anew.
+inline constexpr u32 kExactFlags = 1u << 31;
+
+struct PlannedInstruction {
+  const Instruction* insn = nullptr;
+  u64 next_rip = 0;
+  Emission how = Emission::kInterpreted;
+  bool may_leave = false;      ///< may fault, end up in C++ or leave the region
+  bool needs_flags = false;    ///< wants the guest's flags in the host's register
+  bool writes_flags = false;   ///< leaves the guest's flags in the host's register
+  u32 live_after = 0;
+  u32 registers_written = 0;   ///< general registers, as a set of bits
+  PlannedAccess operand;       ///< of the ModRM operand
+  PlannedAccess stack;         ///< of PUSH, POP, CALL, RET, LEAVE
+  int target = -1;             ///< block of the region a direct branch goes to, or -1
+  bool back_edge = false;      ///< that branch closes a loop
+
+  u64 rip() const { return next_rip - insn->length; }
+};
+
+struct PlannedBlock {
+  Block* block = nullptr;
+  u64 rip = 0;
+  std::vector<PlannedInstruction> instructions;
+  int parent = -1;            ///< the only block that comes here, or -1
+  unsigned parent_index = 0;  ///< its instruction that does
+  unsigned entries = 0;       ///< edges that come here
+  bool loop_head = false;
+  int next = -1;              ///< block behind the last instruction, when it falls through
+  bool next_back_edge = false;
+  bool falls_through = true;
+  u32 live_in = 0;
+};
+
+/// Accesses off one base value that share a probe of the shadow page table.
+struct AccessGroup {
+  bool write = false;
+  i64 low = 0, high = 0;  ///< bytes covered, from the base value
+  unsigned members = 0;
+  int slot = -1;          ///< where the delta is kept, in TranslatorFrame::deltas
+};
+
+struct RegionPlan {
+  std::vector<PlannedBlock> blocks;  ///< [0] is the entry
+  std::vector<AccessGroup> groups;
+  unsigned code_bits = 64;
+  u64 stack_mask = ~u64{0};
+  u32 vectors_used = 0;     ///< XMM/YMM registers
+  u32 vectors_written = 0;
+  u32 vectors_wide = 0;     ///< written with 256 bits
+  bool vex = false;         ///< has VEX-coded vector instructions
+  bool floating_point = false;
+  bool zeroes_uppers = false;  ///< has VZEROUPPER
+  unsigned instructions = 0;
+};
+
+/// What makes one translation of a block differ from another.
+struct RegionRequest {
+  u64 rip = 0;
+  bool narrow = false;  ///< every access probes for itself, one block only
+};
+
+/// Instructions on the longest way through a region, loops once.
+inline constexpr unsigned kMaxRegionInstructions = 256;
+inline constexpr unsigned kMaxRegionBlocks = 16;
+
+RegionPlan plan_region(Cpu& cpu, Block& head, const RegionRequest& request,
+                       const TranslatorOptions& options);
+
+/// The emitter has a host instruction for this row and form (emit/instruction_ids.cpp).
+bool has_host_instruction(const Instruction& insn);
+
+/// A register, memory or immediate operand of an instruction whose operands are general.
+struct OperandUse {
+  unsigned bytes = 0;
+  int gpr = -1;  ///< general register, or -1
+  bool high = false;
+  bool memory = false;
+  bool immediate = false;
+  bool one = false;
+};
+struct OperandUses {
+  std::array<OperandUse, 4> list;
+  unsigned count = 0;
+  bool memory = false, any_high = false, supported = true;
+  unsigned memory_bytes = 0;
+};
+OperandUses operand_uses(const Instruction& insn);
+/// MOV between the accumulator and an absolute offset.
+bool has_absolute_offset(const Instruction& insn);
+
+/// The plan as text, a line an instruction: the middle column of a trace.
+std::string describe(const RegionPlan& plan);
+
+}  // namespace dragoman
