@@ -61,7 +61,7 @@ void RegionEmitter::load_effective(const Address& address, i64 plus) {
       a_.lea(into, x86::ptr(base, d));
     }
   } else {
-    a_.lea(into, x86::ptr(index, address.scale, d));
+    a_.lea(into, x86::ptr(static_cast<u64>(i64{d}), index, address.scale));
   }
   if (address.size == 2) a_.movzx(kPointer.r32(), kPointer.r16());
 }

@@ -244,7 +244,7 @@ void RegionEmitter::emit_lea(const PlannedInstruction& p) {
     if (address.index == kZeroRegister) {
       a_.lea(target, x86::ptr(guest(address.base), d));
     } else if (address.base == kZeroRegister) {
-      a_.lea(target, x86::ptr(guest(address.index), address.scale, d));
+      a_.lea(target, x86::ptr(static_cast<u64>(i64{d}), guest(address.index), address.scale));
     } else {
       a_.lea(target, x86::ptr(guest(address.base), guest(address.index), address.scale, d));
     }
