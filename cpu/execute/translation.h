@@ -2,6 +2,8 @@
 // run often are handed to a Translation, which may attach host code to them.
 #pragma once
 
+#include <string>
+
 #include "cpu/execute/block_cache.h"
 
 namespace dragoman {
@@ -36,6 +38,8 @@ class Translation {
   virtual void forget(Block& block) = 0;
   /// All blocks are about to go; none is running.
   virtual void forget_all() = 0;
+  /// What was translated and how it ran, for -d jit-stats.
+  virtual std::string describe_statistics() const { return {}; }
 };
 
 }  // namespace dragoman
