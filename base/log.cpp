@@ -19,6 +19,7 @@ constexpr std::array kCategoryNames = {
     CategoryName{"exec", LogCategory::kExec},
     CategoryName{"guest_errors", LogCategory::kGuestErrors},
     CategoryName{"unimp", LogCategory::kUnimplemented},
+    CategoryName{"jit-stats", LogCategory::kJitStats},
 };
 
 }  // namespace
@@ -41,7 +42,8 @@ Result<void> Log::enable(std::string_view categories) {
     }
     if (!found) {
       return error(
-          "unknown log category '{}' in -d; known are int, in_asm, exec, guest_errors, unimp",
+          "unknown log category '{}' in -d; known are int, in_asm, exec, guest_errors, unimp, "
+          "jit-stats",
           name);
     }
   }

@@ -20,6 +20,7 @@ enum class LogCategory : u32 {
   kExec = 1 << 2,           ///< `-d exec`: every executed instruction
   kGuestErrors = 1 << 3,    ///< `-d guest_errors`: things a correct guest would not do
   kUnimplemented = 1 << 4,  ///< `-d unimp`: unimplemented registers, reported on every use
+  kJitStats = 1 << 5,       ///< `-d jit-stats`: statistics of the translator at the end of a run
 };
 
 /// Where a machine writes what it has to say. Each machine owns one; there is no global log.

@@ -1,5 +1,6 @@
 #include "cpu/cpu.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "cpu/execute/block_cache.h"
@@ -10,7 +11,7 @@ namespace dragoman {
 Cpu::Cpu(const CpuModel& model, CpuWiring wiring)
     : model_(model),
       wiring_(std::move(wiring)),
-      shadow_tables_(std::make_unique<std::array<ShadowTable, kViewCount>>()),
+      spaces_(std::make_unique<AddressSpaces>(wiring_.memory->memory())),
       blocks_(std::make_unique<BlockCache>(wiring_.memory->memory())),
       host_fpu_(std::make_unique<HostFpu>(*this)) {
   memory().memory().set_code_listener(this);
@@ -29,6 +30,11 @@ void Cpu::set_translation(Translation* translation, u32 runs_before_translation)
   translation_ = translation;
   runs_before_translation_ = runs_before_translation;
   blocks_->set_translation(translation);
+}
+
+void Cpu::limit_blocks(unsigned instructions) {
+  blocks_->clear();
+  block_limit_ = instructions < 1 ? 1 : std::min(instructions, BlockCache::kMaxInstructions);
 }
 
 void Cpu::reset() {
@@ -66,6 +72,7 @@ void Cpu::state_replaced() {
   fault_pending_ = false;
   state.regs[kZeroRegister] = 0;
   update_watchpoints();
+  spaces_->select(current_pcid());
   flush_tlb(true);
   update_mode();
   set_attention_check();
@@ -109,7 +116,7 @@ void Cpu::update_mode() {
                           : state.cpl == 3                                    ? kViewUser
                           : (state.flags & kFlagAc) && (state.cr4 & kCr4Smap) ? kViewSupervisorAc
                                                                               : kViewSupervisor;
-  shadow_ = &(*shadow_tables_)[view];
+  shadow_ = &spaces_->view(view);
 
   mode_key_ = (mode_.code_bits >> 5) | (big_stack ? 1u << 2 : 0) | (u32{state.cpl} << 3) |
               (v86_mode ? 1u << 5 : 0) | (protect ? 1u << 6 : 0) |
@@ -131,13 +138,13 @@ u32 Cpu::flat_segments() const {
 }
 
 void Cpu::update_fetch_context() {
-  u64 key = fetch_generation_ << 24 | mode_key_;
+  FetchMode mode{mode_key_, 0, 0};
   if (!code64()) {
-    key ^= (state.segments[kCs].base * 0x9e3779b97f4a7c15u) ^ (u64{state.segments[kCs].limit} << 29);
+    mode.base = static_cast<u32>(state.segments[kCs].base);
+    mode.limit = state.segments[kCs].limit;
   }
-  u32& id = context_ids_[key];
-  if (id == 0) id = static_cast<u32>(context_ids_.size() + 1);
-  fetch_context_ = u64{id} << 32;
+  fetch_context_ = u64{spaces_->fetch_context(mode)} << 32;
+  if (__builtin_expect(spaces_->contexts_used_up(), 0)) set_attention_check();
 }
 
 // --- Pins ----------------------------------------------------------------------------------------

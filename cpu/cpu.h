@@ -10,12 +10,12 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <unordered_map>
 
 #include "base/address.h"
 #include "base/cpu_pins.h"
 #include "base/log.h"
 #include "base/scheduler.h"
+#include "cpu/address/address_spaces.h"
 #include "cpu/decode/decoder.h"
 #include "cpu/decode/instruction.h"
 #include "cpu/events/fault_log.h"
@@ -88,6 +88,9 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   /// Installs a translator, or none. It outlives its use here. A block that was run this often is
   /// translated.
   void set_translation(Translation* translation, u32 runs_before_translation = 12);
+  /// Forgets all blocks and makes them of at most so many instructions from now on, so that a
+  /// wrong translation can be narrowed down.
+  void limit_blocks(unsigned instructions);
   FaultLog fault_log;  ///< the newest events, for reports
 
   const CpuModel& model() const { return model_; }
@@ -316,9 +319,26 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
 
   // --- Address translation
   // ------------------------------------------------------------------------
-  /// After MOV CR3 and the like. `global_too` also drops global pages.
+  /// Drops the translations of the current PCID except those of global pages; `global_too`: all of
+  /// all PCIDs.
   void flush_tlb(bool global_too);
+  /// Of one page, as INVLPG does: for the current PCID, and global pages.
   void flush_tlb_page(u64 linear);
+  /// The PCID in use: 0 unless CR4.PCIDE is set (SDM vol. 3, 4.10.1).
+  u16 current_pcid() const {
+    return state.cr4 & kCr4Pcide ? static_cast<u16>(state.cr3 & 0xfff) : u16{0};
+  }
+  /// After CR3 was written, by MOV (bit 63 of its source: `keep`) or by a task switch.
+  void address_space_changed(bool keep);
+  /// INVPCID types 0, 1 and 3. They leave global pages alone.
+  void flush_tlb_page_of(u16 pcid, u64 linear);
+  void flush_tlb_of(u16 pcid);
+  void flush_tlb_of_all();
+  /// Names what instruction fetches see: an identity of the address space as the processor caches
+  /// it, the mode, and outside 64-bit mode the base and limit of CS, in bits 63:32; the lower half
+  /// is 0. While it stays the same, and whenever it comes back, a linear address that find_block()
+  /// found code at under it leads to the same physical page with the same rights.
+  u64 fetch_context() const { return fetch_context_; }
   /// Reloads the four PAE PDPTEs from CR3; false with #GP(0) for reserved bits.
   [[nodiscard]] bool load_pdptes(u64 cr3);
   /// Base added to offsets in `segment`: zero for ES, CS, SS, DS in 64-bit mode.
@@ -337,7 +357,11 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   /// Walks the page tables for an access, sets A/D bits, and checks permissions. On failure a #PF
   /// is pending. `privilege` must not be kCurrent for implicit accesses.
   [[nodiscard]] bool translate(u64 linear, AccessType type, Privilege privilege, PageWalk& walk,
-                               bool write_intent = false);
+                               bool write_intent = false) {
+    if (walk_tables(linear, type, privilege, walk, write_intent)) return true;
+    after_page_fault(linear);
+    return false;
+  }
 
   // --- Time ------------------------------------------------------------------------------------
   /// Guest TSC now.
@@ -407,6 +431,9 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
     bool write_fast = false;
   };
 
+  [[nodiscard]] bool walk_tables(u64 linear, AccessType type, Privilege privilege, PageWalk& walk,
+                                 bool write_intent);
+  void after_page_fault(u64 linear);
   [[nodiscard]] bool access_slow(u64 linear, void* data, unsigned size, AccessType type,
                                  Privilege privilege, unsigned segment, bool write_intent);
   void access_page(u64 linear, void* data, unsigned size, AccessType type, const PageWalk& walk);
@@ -414,10 +441,10 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   [[nodiscard]] bool probe_linear(u64 linear, unsigned size, AccessType type, unsigned segment);
   [[nodiscard]] bool segment_check_slow(unsigned segment, u64 offset, unsigned size,
                                         AccessType type);
-  void update_fetch_context();
   u32 flat_segments() const;
   ShadowTable* view_for(Privilege privilege);
   void fill_shadow(ShadowTable& table, u64 linear, AccessType type, const PageWalk& walk);
+  void update_fetch_context();
   void check_data_breakpoints(u64 linear, unsigned size, AccessType type);
   bool page_watched(u64 linear_page) const;
   /// DR6 bits B0..B3 of the breakpoints that match, 0 unless one of them is enabled. `kinds` is a
@@ -447,15 +474,10 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   std::array<u64, kSegmentCount> active_base_{};
   std::array<SegmentAccess, kSegmentCount> segment_access_{};
 
-  // Shadow page tables: supervisor, user, supervisor with SMAP lifted (EFLAGS.AC), and one that is
-  // never filled, used while every access must be looked at (#AC).
-  enum ShadowView : u8 { kViewSupervisor, kViewUser, kViewSupervisorAc, kViewChecked, kViewCount };
-  std::unique_ptr<std::array<ShadowTable, kViewCount>> shadow_tables_;
-  ShadowTable* shadow_ = nullptr;
+  std::unique_ptr<AddressSpaces> spaces_;
+  ShadowTable* shadow_ = nullptr;  ///< the view in use of the current address space
+  u64 fetch_context_ = 0;          ///< see fetch_context(); generated code reads both
   u64 map_generation_ = 0;
-  std::unordered_map<u64, u32> context_ids_;
-  u64 fetch_context_ = u64{1} << 32;  ///< names what fetches mean now
-  u64 fetch_generation_ = 1;  ///< changes whenever a fetch translation may have changed
   bool watching_data_ = false;
   bool watching_code_ = false;
   bool alignment_checked_ = false;  ///< CR0.AM, EFLAGS.AC and CPL 3
@@ -487,12 +509,11 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   std::array<RecentBlock, 16> recent_{};
   std::size_t recent_next_ = 0;
 
-  /// From linear address and mode straight to a block.
+  /// From linear address and fetch context straight to a block.
   struct JumpEntry {
     u64 linear = ~u64{0};
-    u64 fetch_generation = 0;
+    u64 fetch_context = 0;
     u64 block_generation = 0;
-    u32 key = 0;
     Block* block = nullptr;
   };
   static constexpr u64 kJumpEntries = 1 << 14;
@@ -502,6 +523,7 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   std::unique_ptr<BlockCache> blocks_;
   Translation* translation_ = nullptr;
   u32 runs_before_translation_ = 0;
+  unsigned block_limit_ = BlockCache::kMaxInstructions;
   std::unique_ptr<HostFpu> host_fpu_;
 };
 

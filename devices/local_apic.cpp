@@ -362,6 +362,12 @@ void LocalApic::set_ferr(bool level) {
 }
 
 void LocalApic::write_lvt(unsigned index, u32 value) {
+  // The old mode decides what an expiry means that the scheduler has not come to yet.
+  if (index == S::kTimer && state_.timer_deadline_ns != 0 &&
+      state_.timer_deadline_ns <= scheduler_.now()) {
+    timer_.cancel();
+    timer_expired();
+  }
   u32& lvt = state_.lvt[index];
   const u32 old = lvt;
   lvt = (value & kLvtWritable[index]) | (lvt & kReadOnlyLvt);

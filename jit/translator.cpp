@@ -205,7 +205,6 @@ void Translator::write_perf_map(const TranslatedRegion& region, u64 bytes) {
 // --- Running --------------------------------------------------------------------------------
 
 bool Translator::run(Cpu& cpu, Block& block, u64 budget) {
-  if (budget <= kMaxRegionInstructions) return false;
   const u64 rip = cpu.state.rip();
   const u64 context = TranslatorAccess::current_fetch_context(cpu);
   const ExitRecord* from = std::exchange(pending_exit_, nullptr);
@@ -226,8 +225,7 @@ bool Translator::run(Cpu& cpu, Block& block, u64 budget) {
 
   TranslatorFrame& f = cpu.frame;
   entry_instructions_ = cpu.state.instructions;
-  // Checks happen at loops and region ends only, which may be this many instructions apart.
-  entry_budget_ = static_cast<i64>(budget - kMaxRegionInstructions);
+  entry_budget_ = static_cast<i64>(budget);
   f.budget = entry_budget_;
   f.flags = packed_flags(cpu.state.lazy);
   f.dirty_uppers = 0xffff;

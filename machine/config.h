@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,8 +15,12 @@
 #include "cpu/model/cpu_model.h"
 #include "devices/block_image.h"
 #include "devices/character.h"
+#include "jit/options.h"
 
 namespace dragoman {
+
+class Cpu;
+class Translation;
 
 enum class DriveInterface : u8 { kIde, kVirtio, kFloppy };
 
@@ -41,12 +46,27 @@ struct DebugExitConfig {
   u16 ports = 4;
 };
 
+/// Interpreter and translator side by side (machine/lockstep.h).
+struct LockstepOptions {
+  u64 step = 10'000;       ///< instructions between two comparisons of the processors
+  u64 check = 64'000'000;  ///< instructions between two comparisons of RAM, devices and disks
+  /// False (flags=defined): arithmetic flags, and the same bits of what looks like a saved RFLAGS,
+  /// may differ: what the manual leaves undefined counts only when something else comes of it.
+  bool all_flags = true;
+  /// To test lockstep itself: after so many instructions bit 0 of the translating machine's RBX
+  /// changes.
+  u64 flip_at = ~u64{0};
+};
+
 struct MachineConfig {
   std::string name = "Dragoman";
   std::array<u8, 16> uuid{};
   u64 ram_bytes = 128 * kMiB;
   CpuModel cpu;
-  bool jit = false;                      ///< translate hot blocks instead of interpreting them
+  bool jit = false;  ///< translate hot blocks instead of interpreting them
+  TranslatorOptions translator;
+  /// Makes another translation than the one of jit/ and installs it, for tests; may be empty.
+  std::function<std::unique_ptr<Translation>(Cpu&, const TranslatorOptions&)> make_translation;
   std::optional<unsigned> icount_shift;  ///< virtual time by instruction count
   u64 rtc_unix_seconds = 0;              ///< date of the RTC at power-on
   u64 random_seed = 0;                   ///< of RDRAND and virtio-rng when time is by icount
@@ -67,6 +87,7 @@ struct MachineConfig {
   std::vector<CharacterBackend*> virtio_consoles;
   unsigned virtio_rngs = 0;
   std::optional<DebugExitConfig> debug_exit;
+  bool pc_testdev = false;  ///< ports and memory for test programs
 
   bool reboot = true;    ///< false: a reset ends the run (-no-reboot)
   bool shutdown = true;  ///< false: power off stops the machine but keeps it (-no-shutdown)

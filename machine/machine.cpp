@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "jit/translator.h"
+
 namespace dragoman {
 namespace {
 
@@ -31,8 +33,18 @@ Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config, Lo
   auto board = PcBoard::create(config, log, std::move(events));
   if (!board) return board.error();
   machine->board_ = board.take();
-  if (config.jit) machine->translator_ = std::make_unique<Translator>(machine->board_->cpu());
+  if (config.jit) machine->translate(config.translator);
   return machine;
+}
+
+void Machine::translate(const TranslatorOptions& options) {
+  Cpu& cpu = board_->cpu();
+  translation_.reset();
+  if (config_.make_translation) {
+    translation_ = config_.make_translation(cpu, options);
+    return;
+  }
+  translation_ = std::make_unique<Translator>(cpu, options);
 }
 
 Machine::~Machine() = default;
@@ -45,18 +57,7 @@ void Machine::stop(StopReason reason) {
 StopReason Machine::run() {
   triple_fault_reported_ = false;
   while (!stop_) {
-    if (reset_requested_) {
-      reset_requested_ = false;
-      if (!config_.reboot) {
-        stop({StopCause::kReset, 0, ""});
-        break;
-      }
-      powered_off_ = false;
-      if (auto result = board_->reset(); !result) {
-        stop({StopCause::kHostError, 0, result.error().message});
-        break;
-      }
-    }
+    if (!reset_if_requested()) break;
     board_->scheduler().run_due();
     const u64 now = host_time_ns();
     if (now >= host_deadline_) {
@@ -75,10 +76,56 @@ StopReason Machine::run() {
     }
     handle_exit(board_->cpu().run(slice_budget()));
   }
-  StopReason reason = std::move(*stop_);
-  stop_.reset();
   for (const auto& task : housekeeping_) task();
+  report_statistics(log_);
+  return take_stop_reason();
+}
+
+void Machine::report_statistics(Log& log) const {
+  if (translation_ == nullptr || !log.enabled(LogCategory::kJitStats)) return;
+  if (const std::string text = translation_->describe_statistics(); !text.empty()) {
+    log.write_line(text);
+  }
+}
+
+StopReason Machine::take_stop_reason() {
+  StopReason reason = stop_.value_or(StopReason{});
+  stop_.reset();
   return reason;
+}
+
+Machine::Pause Machine::run_to(u64 limit) {
+  while (!stop_ && instructions() < limit) {
+    if (instructions() >= slice_end_) {
+      if (!reset_if_requested()) break;
+      board_->scheduler().run_due();
+      if (stop_) break;
+      slice_end_ = instructions() + slice_budget();
+    }
+    const RunExit exit = board_->cpu().run(std::min(slice_end_, limit) - instructions());
+    if (exit == RunExit::kBudget) continue;
+    slice_end_ = 0;
+    const bool waits = exit == RunExit::kHalted || exit == RunExit::kWaitForSipi;
+    if (waits && board_->scheduler().next_deadline() == Scheduler::kNever) return Pause::kIdle;
+    handle_exit(exit);
+  }
+  return stop_ ? Pause::kStopped : Pause::kReached;
+}
+
+/// False when the machine stops instead.
+bool Machine::reset_if_requested() {
+  if (!reset_requested_) return true;
+  reset_requested_ = false;
+  if (!config_.reboot) {
+    stop({StopCause::kReset, 0, ""});
+    return false;
+  }
+  powered_off_ = false;
+  if (auto result = board_->reset(); !result) {
+    stop({StopCause::kHostError, 0, result.error().message});
+    return false;
+  }
+  return true;
 }
 
 u64 Machine::slice_budget() {

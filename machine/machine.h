@@ -10,7 +10,7 @@
 
 #include "base/log.h"
 #include "base/poll_source.h"
-#include "jit/translator.h"
+#include "cpu/execute/translation.h"
 #include "machine/config.h"
 #include "machine/pc_board.h"
 
@@ -25,6 +25,7 @@ enum class StopCause : u8 {
   kRequested,    ///< Machine::stop()
   kTimeout,      ///< the host deadline passed
   kHostError,    ///< something on the host failed; the text says what
+  kDifference,   ///< lockstep: interpreter and translator came to different results
 };
 
 struct StopReason {
@@ -42,6 +43,25 @@ class Machine {
   /// Runs until something stops the machine; may be called again after kRequested or kTimeout.
   StopReason run();
 
+  /// How run_to() came back.
+  enum class Pause : u8 {
+    kReached,  ///< at the limit, or one instruction behind it when an event was delivered there
+    kIdle,     ///< the processor waits and no timer will wake it
+    kStopped,  ///< see take_stop_reason()
+  };
+  /// For a machine whose time is the count of instructions: runs until instructions() reaches
+  /// `limit`. Looks at nothing on the host. Timers run where they would run without the pause, so
+  /// that the choice of limits does not change what the guest sees.
+  Pause run_to(u64 limit);
+  /// Why the machine stopped; it may run again afterwards.
+  StopReason take_stop_reason();
+  /// Translates from now on with these options, with nothing translated yet.
+  void translate(const TranslatorOptions& options);
+  /// Interprets from now on.
+  void interpret() { translation_.reset(); }
+  /// With -d jit-stats, what the translator did; run() does this at its end.
+  void report_statistics(Log& log) const;
+
   /// Makes run() return with the given reason at the next instruction boundary. For callbacks that
   /// run on the machine's own thread.
   void stop(StopReason reason);
@@ -51,6 +71,11 @@ class Machine {
   void add_poll_source(PollSource& source) { poll_sources_.push_back(&source); }
   /// Called about every 16 ms of host time while running and while idle: displays, flushing.
   void add_housekeeping(std::function<void()> task) { housekeeping_.push_back(std::move(task)); }
+
+  /// Looks at the host's descriptors, waiting for at most `timeout_ms`; run() does this by itself.
+  void poll_host(int timeout_ms);
+  /// What is due of add_housekeeping() at host time `now`; run() does this by itself.
+  void do_housekeeping(u64 now);
 
   PcBoard& board() { return *board_; }
   /// Instructions executed since power-on.
@@ -63,18 +88,18 @@ class Machine {
   u64 slice_budget();
   void handle_exit(RunExit exit);
   void wait_for_event();
-  void poll_host(int timeout_ms);
-  void do_housekeeping(u64 now);
+  bool reset_if_requested();
   void report_triple_fault();
 
   const MachineConfig& config_;
   Log& log_;
   std::unique_ptr<PcBoard> board_;
-  std::unique_ptr<Translator> translator_;
+  std::unique_ptr<Translation> translation_;
   std::optional<StopReason> stop_;
   bool reset_requested_ = false;
   bool powered_off_ = false;            ///< off, but kept (-no-shutdown)
   bool triple_fault_reported_ = false;  ///< in full, since run() began
+  u64 slice_end_ = 0;  ///< run_to(): instruction count of the next look at the timers
   u64 host_deadline_ = ~u64{0};
   u64 next_poll_ = 0;
   u64 next_housekeeping_ = 0;

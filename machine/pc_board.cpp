@@ -193,6 +193,11 @@ void PcBoard::add_isa_devices() {
                : count >= 2 ? 2
                             : 1);
   }
+  if (config_.pc_testdev) {
+    std::array<IrqLine, PcTestdev::kIsaLines> lines;
+    for (unsigned i = 0; i < lines.size(); ++i) lines[i] = isa_bridge_->isa_irq(i);
+    add<PcTestdev>(map_, ports_, log_, lines);
+  }
 }
 
 void PcBoard::plug(PciFunction& function) { pci_->attach(next_slot_++, 0, function); }
@@ -311,8 +316,7 @@ void PcBoard::add_firmware() {
   fw_cfg_ = &add<FwCfg>("fw_cfg", map_);
   ports_.add("fw_cfg", Port(0x510), 2, *fw_cfg_, FwCfg::kSelectorBank, 2);
   ports_.add("fw_cfg-dma", Port(0x514), 8, *fw_cfg_, FwCfg::kDmaBank, 4);
-  if (!config_.firmware) return;
-  place_firmware(map_, *config_.firmware);
+  if (config_.firmware) place_firmware(map_, *config_.firmware);
   FirmwareOptions options;
   options.boot_order = boot_order();
   options.boot_menu = config_.boot_menu;

@@ -27,6 +27,7 @@
 #include "devices/local_apic.h"
 #include "devices/mc146818.h"
 #include "devices/parallel_port.h"
+#include "devices/pc_testdev.h"
 #include "devices/pci/pci_bus.h"
 #include "devices/piix3.h"
 #include "devices/piix4_pm.h"

@@ -1,5 +1,5 @@
 // Shadow page table: guest-linear pages mapped straight to host pointers with permissions, filled
-// from guest page walks. One per privilege view of the current address space. Direct-mapped.
+// from guest page walks. One per privilege view of an address space. Direct-mapped.
 #pragma once
 
 #include <array>
@@ -28,13 +28,14 @@ class ShadowTable {
   };
   /// The same for instruction fetches, which only the block look-up does.
   struct Fetch {
-    u64 tag = 0;
+    u64 tag = kNoFetch;
     u64 delta = 0;
+    u32 page_bytes = 0;  ///< size of the guest's page
+    bool global = false;
   };
 
   ShadowTable() {
     for (u64 slot = 0; slot < kEntries; ++slot) entries_[slot] = empty(slot);
-    fetches_.fill({kNoFetch, 0});
   }
 
   Entry& entry(u64 linear_page) { return entries_[linear_page & (kEntries - 1)]; }
@@ -66,9 +67,8 @@ class ShadowTable {
     return f.tag == linear_page << kPageShift ? &f : nullptr;
   }
   void add_fetch(u64 linear_page, u64 delta, bool global, u64 page_bytes = kPageSize) {
-    const u64 slot = linear_page & (kFetches - 1);
-    fetches_[slot] = {linear_page << kPageShift, delta};
-    fetch_global_[slot] = global;
+    fetches_[linear_page & (kFetches - 1)] = {linear_page << kPageShift, delta,
+                                              static_cast<u32>(page_bytes), global};
     any_fetch_ = true;
     note_size(linear_page, page_bytes);
   }
@@ -76,47 +76,44 @@ class ShadowTable {
   /// Empties the table, keeping entries of global pages unless `global_too`. Costs what was filled
   /// since the last flush.
   void flush(bool global_too) {
-    std::size_t kept = 0;
-    for (const u16 slot : filled_) {
-      if (!global_too && global_[slot]) {
-        filled_[kept++] = slot;
-      } else {
-        entries_[slot] = empty(slot);
-        listed_[slot] = false;
-      }
-    }
-    filled_.resize(kept);
-    if (any_fetch_) {
-      any_fetch_ = false;
-      for (u64 slot = 0; slot < kFetches; ++slot) {
-        if (global_too || !fetch_global_[slot]) fetches_[slot].tag = kNoFetch;
-        any_fetch_ |= fetches_[slot].tag != kNoFetch;
-      }
-    }
-    if (kept == 0 && !any_fetch_) {
-      large_.fill(false);
-      giant_.fill(false);
-    }
+    flush_if([global_too](bool global) { return global_too || !global; });
   }
-  /// Drops the translation of `linear_page`. One of a large page goes as a whole: a single INVLPG
-  /// anywhere inside invalidates all of it (SDM vol. 3, 4.10.4.1).
-  void flush_page(u64 linear_page) {
-    if (giant_[linear_page >> kGiantShift & (kFilter - 1)]) {
-      flush(true);  // 4 MiB or 1 GiB
-      return;
+  /// Drops the entries of global pages only.
+  void flush_global() {
+    flush_if([](bool global) { return global; });
+  }
+  /// Drops the translation of `linear_page`, or only one of a global page. One of a large page goes
+  /// as a whole: a single INVLPG anywhere inside invalidates all of it (SDM vol. 3, 4.10.4.1).
+  /// True when fetches may have lost something.
+  bool flush_page(u64 linear_page, bool global_only = false) {
+    if (giant_[linear_page >> kGiantShift & (kFilter - 1)]) {  // 4 MiB or 1 GiB
+      const bool fetches = any_fetch_;
+      flush_if([global_only](bool global) { return global || !global_only; });
+      return fetches;
     }
     if (large_[linear_page >> kLargeShift & (kFilter - 1)]) {
       const u64 first = linear_page & ~((u64{1} << kLargeShift) - 1);
-      for (u64 i = 0; i < u64{1} << kLargeShift; ++i) drop(first + i);
-      return;
+      bool fetches = false;
+      for (u64 i = 0; i < u64{1} << kLargeShift; ++i) fetches |= drop(first + i, global_only);
+      return fetches;
     }
-    drop(linear_page);
+    return drop(linear_page, global_only);
   }
   /// Removes write permission from every entry that points into the host range.
   void drop_writes(const u8* first, u64 bytes) {
     for (const u16 slot : filled_) {
       Entry& e = entries_[slot];
       if (e.host - reinterpret_cast<u64>(first) < bytes) e.write = empty_tag(slot);
+    }
+  }
+  /// The same for entries whose host page the predicate names.
+  template <class Predicate>
+  void drop_writes_if(Predicate&& predicate) {
+    for (const u16 slot : filled_) {
+      Entry& e = entries_[slot];
+      if (e.write != empty_tag(slot) && predicate(reinterpret_cast<const u8*>(e.host))) {
+        e.write = empty_tag(slot);
+      }
     }
   }
 
@@ -127,13 +124,41 @@ class ShadowTable {
   static constexpr u64 kFetches = 1024;
   static constexpr u64 kNoFetch = 1;  // no page's address
 
-  void drop(u64 linear_page) {
+  template <class Goes>
+  void flush_if(Goes&& goes) {
+    std::size_t kept = 0;
+    for (const u16 slot : filled_) {
+      if (goes(global_[slot])) {
+        entries_[slot] = empty(slot);
+        listed_[slot] = false;
+      } else {
+        filled_[kept++] = slot;
+      }
+    }
+    filled_.resize(kept);
+    if (any_fetch_) {
+      any_fetch_ = false;
+      for (Fetch& f : fetches_) {
+        if (goes(f.global)) f.tag = kNoFetch;
+        any_fetch_ |= f.tag != kNoFetch;
+      }
+    }
+    if (kept == 0 && !any_fetch_) {
+      large_.fill(false);
+      giant_.fill(false);
+    }
+  }
+  bool drop(u64 linear_page, bool global_only) {
     const u64 slot = linear_page & (kEntries - 1);
     const u64 address = linear_page << kPageShift;
     Entry& e = entries_[slot];
-    if (e.read == address || e.write == address) e = empty(slot);
+    if ((e.read == address || e.write == address) && (global_[slot] || !global_only)) {
+      e = empty(slot);
+    }
     Fetch& f = fetches_[linear_page & (kFetches - 1)];
-    if (f.tag == address) f.tag = kNoFetch;
+    if (f.tag != address || (!f.global && global_only)) return false;
+    f.tag = kNoFetch;
+    return true;
   }
   static u64 empty_tag(u64 slot) { return (slot ^ 1) << kPageShift; }
   static Entry empty(u64 slot) { return {empty_tag(slot), empty_tag(slot), 0, 0}; }
@@ -144,7 +169,6 @@ class ShadowTable {
 
   std::array<Entry, kEntries> entries_;
   std::array<Fetch, kFetches> fetches_;
-  std::array<bool, kFetches> fetch_global_{};
   bool any_fetch_ = false;
   std::array<bool, kEntries> global_{};
   std::array<bool, kEntries> listed_{};

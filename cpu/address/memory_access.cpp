@@ -27,22 +27,45 @@ bool Cpu::segment_check_slow(unsigned segment, u64 offset, unsigned size, Access
   return true;
 }
 
+namespace {
+
+/// What EFLAGS.AC asks of an access (SDM vol. 3, table 6-7). Vector operands of 16 and 32 bytes are
+/// not checked, as on Intel processors: the aligned forms raise #GP whatever AC says.
+constexpr unsigned checked_alignment(unsigned size) {
+  switch (size) {
+    case 2:
+    case 4:
+    case 8:
+      return size;
+    case 10:  // 80-bit x87 operands
+      return 8;
+    case 14:  // x87 environment and state by operand size
+    case 94:
+      return 2;
+    case 28:
+    case 108:
+      return 4;
+    default:
+      return 1;
+  }
+}
+
+}  // namespace
+
 bool Cpu::access_slow(u64 linear, void* data, unsigned size, AccessType type, Privilege privilege,
                       unsigned segment, bool write_intent) {
   const bool write = type == AccessType::kWrite || write_intent;
   ShadowTable& table = *view_for(privilege);
-  if (privilege != Privilege::kCurrent) {
-    // Descriptor tables, TSS, other stacks: the inline probes did not look yet.
-    const ShadowTable::Entry& e = table.entry(linear >> kPageShift);
-    if (write ? e.writable(linear, size) : e.readable(linear, size)) {
-      u8* host = reinterpret_cast<u8*>(linear + e.delta);
-      if (type == AccessType::kWrite) {
-        std::memcpy(host, data, size);
-      } else {
-        std::memcpy(data, host, size);
-      }
-      return true;
+  // Descriptor tables, TSS, other stacks and blocks of bytes: the inline probes did not look yet.
+  const ShadowTable::Entry& e = table.entry(linear >> kPageShift);
+  if (write ? e.writable(linear, size) : e.readable(linear, size)) {
+    u8* host = reinterpret_cast<u8*>(linear + e.delta);
+    if (type == AccessType::kWrite) {
+      std::memcpy(host, data, size);
+    } else {
+      std::memcpy(data, host, size);
     }
+    return true;
   }
   // Addresses of compatibility mode have 32 bits, those of its descriptor tables 64.
   const bool wide = code64() || (long_mode() && privilege != Privilege::kCurrent);
@@ -61,8 +84,8 @@ bool Cpu::access_slow(u64 linear, void* data, unsigned size, AccessType type, Pr
   if (crosses && !translate(last & ~kPageMask, page_type, privilege, second_walk)) return false;
 
   // #AC is of lower priority than a page fault (SDM vol. 3, table 6-2).
-  if (alignment_checked_ && privilege == Privilege::kCurrent && (size & (size - 1)) == 0 &&
-      (linear & (size - 1)) != 0) {
+  if (alignment_checked_ && privilege == Privilege::kCurrent &&
+      (linear & (checked_alignment(size) - 1)) != 0) {
     return raise(kVectorAc, 0);
   }
 
@@ -121,22 +144,22 @@ ShadowTable* Cpu::view_for(Privilege privilege) {
     case Privilege::kCurrent:
       return shadow_;
     case Privilege::kUser:
-      return &(*shadow_tables_)[kViewUser];
+      return &spaces_->view(kViewUser);
     case Privilege::kImplicit:
-      return &(*shadow_tables_)[kViewSupervisor];
+      return &spaces_->view(kViewSupervisor);
     default:
-      return &(
-          *shadow_tables_)[(state.flags & kFlagAc) && (state.cr4 & kCr4Smap) ? kViewSupervisorAc
-                                                                             : kViewSupervisor];
+      return &spaces_->view((state.flags & kFlagAc) && (state.cr4 & kCr4Smap) ? kViewSupervisorAc
+                                                                              : kViewSupervisor);
   }
 }
 
 void Cpu::fill_shadow(ShadowTable& table, u64 linear, AccessType type, const PageWalk& walk) {
   const u64 page = linear >> kPageShift;
-  if (&table == &(*shadow_tables_)[kViewChecked] || page_watched(page)) return;
+  if (spaces_->never_filled(table) || page_watched(page)) return;
   const MemoryMap::PageView view = memory().page(PhysicalAddress(walk.physical));
   if (view.read == nullptr) return;
   const u64 delta = reinterpret_cast<u64>(view.read) - (linear & ~kPageMask);
+  if (walk.global) spaces_->note_global(page, walk.page_bytes);
   if (type == AccessType::kExecute) {
     table.add_fetch(page, delta, walk.global, walk.page_bytes);
     return;
@@ -229,7 +252,7 @@ void Cpu::code_written(u64 offset, u64 length) {
 
 void Cpu::drop_write_pointers(u64 first_page, u64 page_count) {
   const u8* first = memory().memory().base() + (first_page << kPageShift);
-  for (ShadowTable& table : *shadow_tables_) table.drop_writes(first, page_count << kPageShift);
+  spaces_->drop_writes(first, page_count << kPageShift);
 }
 
 // --- Debug registers (SDM vol. 3, 17.2) --------------------------------------------------------

@@ -36,8 +36,8 @@ struct Level {
 
 }  // namespace
 
-bool Cpu::translate(u64 linear, AccessType type, Privilege privilege, PageWalk& walk,
-                    bool write_intent) {
+bool Cpu::walk_tables(u64 linear, AccessType type, Privilege privilege, PageWalk& walk,
+                      bool write_intent) {
   const bool write = type == AccessType::kWrite || write_intent;
   const bool fetch = type == AccessType::kExecute;
   if (!(state.cr0 & kCr0Pg)) {
@@ -210,14 +210,44 @@ bool Cpu::load_pdptes(u64 cr3) {
 }
 
 void Cpu::flush_tlb(bool global_too) {
-  for (ShadowTable& table : *shadow_tables_) table.flush(global_too);
-  ++fetch_generation_;
+  if (global_too) {
+    spaces_->flush_all();
+  } else {
+    spaces_->flush_current();
+  }
   update_fetch_context();
 }
 
 void Cpu::flush_tlb_page(u64 linear) {
-  for (ShadowTable& table : *shadow_tables_) table.flush_page(linear >> kPageShift);
-  ++fetch_generation_;
+  (void)spaces_->flush_page(linear >> kPageShift);
+  update_fetch_context();
+}
+
+// A page fault also drops what is cached for its address, so that it does not come again when the
+// tables in memory say otherwise by now (SDM vol. 3, 4.10.4.1).
+void Cpu::after_page_fault(u64 linear) {
+  if (!spaces_->flush_page(linear >> kPageShift)) return;
+  update_fetch_context();
+}
+
+void Cpu::address_space_changed(bool keep) {
+  spaces_->select(current_pcid());
+  if (!keep) spaces_->flush_current();
+  update_mode();
+}
+
+void Cpu::flush_tlb_page_of(u16 pcid, u64 linear) {
+  spaces_->flush_page_of(pcid, linear >> kPageShift);
+  update_fetch_context();
+}
+
+void Cpu::flush_tlb_of(u16 pcid) {
+  spaces_->flush_pcid(pcid);
+  update_fetch_context();
+}
+
+void Cpu::flush_tlb_of_all() {
+  spaces_->flush_all_but_global();
   update_fetch_context();
 }
 

@@ -41,15 +41,19 @@ bool saves_resume_flag(const Fault& fault) {
   return fault.vector != kVectorDf && fault.vector != kVectorMc;
 }
 
+/// What a debug exception does to DR6 and DR7. Bits 3:0 tell of this exception only, the others
+/// stay until software clears them (SDM vol. 3, 18.2.3).
+void note_debug_exception(CpuState& s, u64 dr6_bits) {
+  s.dr[6] = (s.dr[6] & ~u64{15}) | dr6_bits;
+  s.dr[7] &= ~u64{1u << 13};  // GD, so that the handler may use the registers
+}
+
 /// Takes the pending fault out of the Cpu and does what the processor does when it detects one.
 Event take_fault(Cpu& cpu) {
   const Fault fault = cpu.fault();
   cpu.clear_fault();
   if (fault.vector == kVectorPf) cpu.state.cr2 = fault.address;
-  if (fault.vector == kVectorDb) {
-    cpu.state.dr[6] |= fault.address;
-    cpu.state.dr[7] &= ~u64{1u << 13};  // GD, so that the handler may use the registers
-  }
+  if (fault.vector == kVectorDb) note_debug_exception(cpu.state, fault.address);
   return {fault.vector, fault.has_error_code, fault.error_code, false, saves_resume_flag(fault)};
 }
 
@@ -154,8 +158,7 @@ bool deliver_interrupt(Cpu& cpu, u8 vector, bool nmi) {
 }
 
 bool deliver_debug_trap(Cpu& cpu, u32 dr6_bits) {
-  cpu.state.dr[6] |= dr6_bits;
-  cpu.state.dr[7] &= ~u64{1u << 13};
+  note_debug_exception(cpu.state, dr6_bits);
   return deliver_until_done(cpu, {kVectorDb}, EventKind::kDebugTrap);
 }
 

@@ -192,7 +192,10 @@ void drop_inner_segments(Cpu& cpu) {
   for (const unsigned i : {kEs, kDs, kFs, kGs}) {
     Segment& segment = cpu.state.segments[i];
     if (segment.present() && segment.dpl() < cpu.cpl() && !segment.conforming()) {
+      // Unlike a load of a null selector this leaves the base, which 64-bit code goes on using.
+      const u64 base = segment.base;
       segment = make_null_segment(cpu, segment, 0);
+      segment.base = base;
     }
   }
 }

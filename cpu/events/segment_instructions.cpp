@@ -91,8 +91,9 @@ bool push_segment(Cpu& cpu, const Instruction& insn) {
 
 bool pop_segment(Cpu& cpu, const Instruction& insn) {
   const unsigned segment = segment_in_opcode(insn);
+  // Only the selector is read, however wide the slot is (as Intel processors do).
   u64 value;
-  if (!read_frame(cpu, insn.operand_size, 0, 1, &value)) return false;
+  if (!read_frame(cpu, 2, 0, 1, &value)) return false;
   const u64 before = cpu.state.regs[kRsp];
   cpu.set_stack_pointer((before & cpu.stack_mask()) + insn.operand_size);
   if (!load_segment(cpu, segment, static_cast<u16>(value))) {
@@ -171,11 +172,13 @@ bool load_system_segment(Cpu& cpu, const Instruction& insn) {
 
 bool adjust_rpl(Cpu& cpu, const Instruction& insn) {
   const u16 source = get_register<u16>(cpu, insn.reg);
-  return modify_rm<u16>(cpu, insn, [&](u16 old) {
-    const bool raise_rpl = (old & 3) < (source & 3);
-    set_zf(cpu, raise_rpl);
-    return raise_rpl ? with_rpl(old, source & 3) : old;
-  });
+  u16 selector;
+  if (!read_rm<u16>(cpu, insn, selector)) return false;
+  // A destination that stays as it is need not be writable; processors agree, the manual is silent.
+  const bool raise_rpl = (selector & 3) < (source & 3);
+  if (raise_rpl && !write_rm<u16>(cpu, insn, with_rpl(selector, source & 3))) return false;
+  set_zf(cpu, raise_rpl);
+  return true;
 }
 
 /// Reads the descriptor; `visible` false when the selector is null, outside the table, or its
@@ -231,7 +234,7 @@ bool load_access_rights(Cpu& cpu, const Instruction& insn) {
                     descriptor, valid)) {
     return false;
   }
-  if (valid) set_by_size(cpu, insn.reg, insn.operand_size, descriptor.high & 0x00f0ff00);
+  if (valid) set_by_size(cpu, insn.reg, insn.operand_size, descriptor.high & 0x00ffff00);
   set_zf(cpu, valid);
   return true;
 }
@@ -252,14 +255,13 @@ template <class T>
 bool check_bounds(Cpu& cpu, const Instruction& insn) {
   const u64 address = effective_address(cpu, insn);
   T lower, upper;
-  if (!cpu.read<T>(insn.segment, address, lower) ||
-      !cpu.read<T>(insn.segment, (address + sizeof(T)) & insn.address_mask, upper)) {
-    return false;
-  }
   using Signed = std::make_signed_t<T>;
   const auto index = static_cast<Signed>(get_register<T>(cpu, insn.reg));
-  const bool inside = index >= static_cast<Signed>(lower) && index <= static_cast<Signed>(upper);
-  return inside || cpu.raise(kVectorBr);
+  // The lower bound is judged before the upper one is read, as Intel processors do.
+  if (!cpu.read<T>(insn.segment, address, lower)) return false;
+  if (index < static_cast<Signed>(lower)) return cpu.raise(kVectorBr);
+  if (!cpu.read<T>(insn.segment, (address + sizeof(T)) & insn.address_mask, upper)) return false;
+  return index <= static_cast<Signed>(upper) || cpu.raise(kVectorBr);
 }
 
 }  // namespace

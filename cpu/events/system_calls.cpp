@@ -66,6 +66,8 @@ bool system_return(Cpu& cpu, const Instruction& insn) {
   s.rip() = wide ? s.regs[kRcx] : static_cast<u32>(s.regs[kRcx]);
   if (cpu.long_mode()) {
     cpu.set_rflags(static_cast<u32>(s.regs[kR11]) & 0x3c7fd7);
+    // SYSRET traps by TF as it leaves it, ahead of the first instruction of the program.
+    if (s.flags & kFlagTf) cpu.note_debug_trap(1u << 14);
   } else {
     cpu.set_rflags(cpu.rflags() | kFlagIf);
   }

@@ -47,7 +47,8 @@ bool read_task(Cpu& cpu, u64 base, bool wide, TaskState& out) {
   } else {
     out.eip = field<u16>(image, 0x0e);
     out.eflags = field<u16>(image, 0x10);
-    for (unsigned i = 0; i < 8; ++i) out.regs[i] = field<u16>(image, 0x12 + 2 * i);
+    // Nothing documents the upper halves; processors have all ones there (test386.asm, POST 22h).
+    for (unsigned i = 0; i < 8; ++i) out.regs[i] = 0xffff0000 | field<u16>(image, 0x12 + 2 * i);
     for (unsigned i = 0; i < 4; ++i) out.selectors[i] = field<u16>(image, 0x22 + 2 * i);
     out.ldt = field<u16>(image, 0x2a);
   }
@@ -223,7 +224,7 @@ bool switch_task(Cpu& cpu, const TaskSwitch& what, bool& committed) {
   s.cr0 |= kCr0Ts;
   if (load_cr3) {
     s.cr3 = task.cr3;
-    cpu.flush_tlb(false);
+    cpu.address_space_changed(/*keep=*/false);
   }
   s.rip() = task.eip;
   for (unsigned i = 0; i < 8; ++i) s.regs[i] = task.regs[i];

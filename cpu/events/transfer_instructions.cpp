@@ -65,6 +65,9 @@ bool interrupt_3(Cpu& cpu, const Instruction&) {
   return leave_block(software_interrupt(cpu, kVectorBp, SoftwareInterrupt::kInt3));
 }
 bool interrupt_1(Cpu& cpu, const Instruction&) {
+  // A debug trap that MOV SS has held off is reported by the #DB of INT1, not by one of its own.
+  cpu.state.dr[6] |= cpu.state.pending_debug;
+  cpu.state.pending_debug = 0;
   return leave_block(software_interrupt(cpu, kVectorDb, SoftwareInterrupt::kInt1));
 }
 bool interrupt_overflow(Cpu& cpu, const Instruction&) {

@@ -213,11 +213,13 @@ void set_wide(Cpu& cpu, T low, T high) {
   }
 }
 
-/// Flags after a multiplication: CF = OF = "the upper half matters"; SF, ZF, AF, PF are undefined
-/// by the manual: SF, ZF and PF follow the low half here, AF is clear.
+/// Flags after a multiplication: CF = OF = "the upper half matters". SF, ZF, AF and PF are
+/// undefined by the manual; Intel processors take SF and PF from the low half and clear ZF and AF.
 template <class T>
 void set_flags_multiply(LazyFlags& f, T low, bool overflow) {
-  set_flags_logic<T>(f, low);
+  f.result = sign_extended(low) | 0x100;  // never zero; bit 63 and the low byte are kept
+  f.carries = u64{overflow} << 63;
+  f.flip = 0;
   set_cf_of(f, overflow, overflow);
 }
 

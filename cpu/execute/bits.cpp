@@ -69,27 +69,34 @@ Handler select_bit_test(const Instruction& insn) {
   }
 }
 
-void set_zf_only(LazyFlags& f, bool zf) {
-  const u32 flags = arithmetic_flags(f) & ~kFlagZf;
-  set_arithmetic_flags(f, flags | (zf ? u32{kFlagZf} : 0));
+/// ZF tells whether the source of BSF or BSR was zero. The other flags are undefined by the manual;
+/// Intel processors take PF from the bit number (from zero without one) and clear the rest.
+void set_flags_scan(LazyFlags& f, bool found, unsigned number) {
+  f.result = found ? 0x100 | number : 0;
+  f.carries = 0;
+  f.flip = 0;
 }
 
-/// Sets CF, ZF, SF from the arguments and clears the rest: BMI1 and the count instructions.
+/// ZF, SF from the result, CF as given, the rest cleared: BMI1 and the count instructions. PF and
+/// AF are undefined by the manual and clear on Intel processors.
 template <class T>
 void set_flags_bmi(LazyFlags& f, T result, bool cf) {
-  set_flags_logic<T>(f, result);
+  f.result = u64{result != 0} << 8;
+  f.flip = (sign_extended(result) & bit(63)) | 1;  // odd parity
+  f.carries = 0;
   set_cf_of(f, cf, false);
 }
 
 // BSF and BSR with a zero source leave the destination unchanged (AMD documents it, Intel's
-// processors do it); flags other than ZF are left unchanged.
+// processors do it).
 template <class T>
 struct BsfHandler {
   static bool handler(Cpu& cpu, const Instruction& insn) {
     T a;
     if (!read_rm<T>(cpu, insn, a)) return false;
-    set_zf_only(cpu.state.lazy, a == 0);
-    if (a != 0) set_register<T>(cpu, insn.reg, static_cast<T>(std::countr_zero(a)));
+    const unsigned number = static_cast<unsigned>(std::countr_zero(a));
+    set_flags_scan(cpu.state.lazy, a != 0, number);
+    if (a != 0) set_register<T>(cpu, insn.reg, static_cast<T>(number));
     return true;
   }
 };
@@ -98,12 +105,9 @@ struct BsrHandler {
   static bool handler(Cpu& cpu, const Instruction& insn) {
     T a;
     if (!read_rm<T>(cpu, insn, a)) return false;
-    set_zf_only(cpu.state.lazy, a == 0);
-    if (a != 0) {
-      set_register<T>(
-          cpu, insn.reg,
-          static_cast<T>(8 * sizeof(T) - 1 - static_cast<unsigned>(std::countl_zero(a))));
-    }
+    const unsigned number = 8 * sizeof(T) - 1 - static_cast<unsigned>(std::countl_zero(a));
+    set_flags_scan(cpu.state.lazy, a != 0, number);
+    if (a != 0) set_register<T>(cpu, insn.reg, static_cast<T>(number));
     return true;
   }
 };
@@ -164,7 +168,7 @@ struct BextrHandler {
     T r = start < 8 * sizeof(T) ? static_cast<T>(a >> start) : T{0};
     if (length < 8 * sizeof(T)) r &= static_cast<T>((T{1} << length) - 1);
     set_register<T>(cpu, insn.reg, r);
-    set_flags_bmi<T>(cpu.state.lazy, r, false);
+    set_flags_bmi<T>(cpu.state.lazy, r != 0, false);  // SF is undefined, and clear
     return true;
   }
 };

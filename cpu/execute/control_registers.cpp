@@ -51,9 +51,7 @@ bool set_cr3(Cpu& cpu, u64 value) {
     if ((s.cr0 & kCr0Pg) && (s.cr4 & kCr4Pae) && !cpu.load_pdptes(value)) return false;
   }
   s.cr3 = value & ~no_flush;
-  // One address space is cached, so "do not flush" (bit 63) cannot be used: flushing more than
-  // asked for is always allowed (SDM vol. 3, 4.10.4.1).
-  cpu.flush_tlb(pcide);
+  cpu.address_space_changed((value & no_flush) != 0);
   return true;
 }
 
@@ -102,6 +100,7 @@ bool set_cr4(Cpu& cpu, u64 value) {
   }
   s.cr4 = value;
   if (changed & (kReloads | kCr4Pcide | kCr4Smap | kCr4Pke)) cpu.flush_tlb(true);
+  if (changed & kCr4Pcide) cpu.address_space_changed(/*keep=*/true);
   cpu.update_mode();
   return true;
 }

@@ -110,9 +110,11 @@ bool aam(Cpu& cpu, const Instruction& insn) {
 }
 bool aad(Cpu& cpu, const Instruction& insn) {
   const u16 ax = get_register<u16>(cpu, kRax);
-  const u8 al = static_cast<u8>(ax + (ax >> 8) * static_cast<u8>(insn.immediate));
+  const u8 tens = static_cast<u8>((ax >> 8) * static_cast<u8>(insn.immediate));
+  const u8 al = static_cast<u8>(ax + tens);
   set_register<u16>(cpu, kRax, al);
-  set_adjusted(cpu, al, false, false);
+  // CF, AF and OF are undefined by the manual; they are those of the byte addition.
+  set_flags_add<u8>(cpu.state.lazy, static_cast<u8>(ax), tens, al);
   return true;
 }
 

@@ -4,6 +4,7 @@
 #include "cpu/execute/early_processors.h"
 
 #include "cpu/events/events.h"
+#include "cpu/execute/dispatch.h"
 #include "cpu/execute/forms.h"
 
 namespace dragoman {
@@ -17,6 +18,21 @@ bool divide_trap(Cpu& cpu) {
 
 bool push_stack_pointer(Cpu& cpu, const Instruction&) {
   return cpu.push<u16>(static_cast<u16>(get_register<u16>(cpu, kRsp) - 2));
+}
+
+/// The 80286 has moved SP when the destination of POP turns out to be beyond its segment.
+bool pop_memory_286(Cpu& cpu, const Instruction& insn) {
+  u16 value;
+  return cpu.pop<u16>(value) && write_rm<u16>(cpu, insn, value);
+}
+
+/// The 80286 looks first whether all of PUSHA fits; later processors write what does.
+bool pusha_286(Cpu& cpu, const Instruction& insn) {
+  for (unsigned i = 1; i <= 8; ++i) {
+    const u64 offset = (cpu.state.regs[kRsp] - 2 * i) & cpu.stack_mask();
+    if (!cpu.probe_write(kSs, offset, 2)) return false;
+  }
+  return select_Pusha(insn)(cpu, insn);
 }
 
 bool pop_code_segment(Cpu& cpu, const Instruction&) {
@@ -140,6 +156,63 @@ bool wait(Cpu& cpu, const Instruction&) {
   return (cpu.state.cr0 & kBoth) == kBoth ? cpu.raise(kVectorNm) : true;
 }
 
+Handler select_todays_shift(const Instruction& insn) {
+  switch ((insn.modrm >> 3) & 7) {
+    case 0:
+      return select_Rol(insn);
+    case 1:
+      return select_Ror(insn);
+    case 2:
+      return select_Rcl(insn);
+    case 3:
+      return select_Rcr(insn);
+    case 5:
+      return select_Shr(insn);
+    case 7:
+      return select_Sar(insn);
+    default:
+      return select_Shl(insn);
+  }
+}
+
+/// OF after more than one step, which the manual leaves undefined: the 80286 shows that of the last
+/// step (captures of the chip), today's processors that of the first.
+template <class T>
+bool shift_of_last_step(Cpu& cpu, const Instruction& insn) {
+  const unsigned count =
+      (insn.opcode & 2 ? get_register<u8>(cpu, kRcx) : static_cast<u8>(insn.immediate)) & 31;
+  T before = 0, after = 0;
+  if (count == 0) return select_todays_shift(insn)(cpu, insn);
+  if (!read_rm<T>(cpu, insn, before) || !select_todays_shift(insn)(cpu, insn) ||
+      !read_rm<T>(cpu, insn, after)) {
+    return false;
+  }
+  constexpr unsigned kTop = 8 * sizeof(T) - 1;
+  const bool top = (after >> kTop) & 1, cf = flag_cf(cpu.state.lazy);
+  bool of = top != cf;  // to the left
+  switch ((insn.modrm >> 3) & 7) {
+    case 1:
+    case 3:
+      of = top != ((after >> (kTop - 1)) & 1);
+      break;
+    case 5:
+      of = count == 1 && ((before >> kTop) & 1);
+      break;
+    case 7:
+      of = false;
+      break;
+    default:
+      break;
+  }
+  set_cf_of(cpu.state.lazy, cf, of);
+  return true;
+}
+Handler select_shift_of_last_step(const Instruction& insn) {
+  if ((insn.opcode & 0xfe) != 0xc0 && (insn.opcode & 0xfe) != 0xd2) return nullptr;
+  if (!(insn.opcode & 1)) return shift_of_last_step<u8>;
+  return insn.operand_size == 2 ? shift_of_last_step<u16> : shift_of_last_step<u32>;
+}
+
 Handler select_8086_decimal(u8 opcode) {
   switch (opcode) {
     case 0x27:
@@ -191,9 +264,16 @@ Handler select_early_handler(const Cpu& cpu, const Instruction& insn) {
       return insn.opcode & 1 ? set_minus_one<u16> : set_minus_one<u8>;
     }
   }
+  if (quirks.has(Quirk::kOpcodes286)) {
+    if (insn.opcode == 0x60) return pusha_286;
+    if (insn.opcode == 0x8f) return pop_memory_286;
+  }
   if (quirks.has(Quirk::kPushSpAfter) && pushes_stack_pointer(insn)) return push_stack_pointer;
   if (quirks.has(Quirk::kFullShiftCounts)) {
     if (const Handler handler = select_full_count_shift(insn)) return handler;
+  }
+  if (quirks.has(Quirk::kOpcodes286) || quirks.has(Quirk::kOpcodes386)) {
+    if (const Handler handler = select_shift_of_last_step(insn)) return handler;
   }
   if (quirks.has(Quirk::kDivideAsTrap)) {
     if (const Handler handler = select_8086_division(insn)) return handler;

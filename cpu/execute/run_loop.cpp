@@ -57,7 +57,7 @@ RunExit Cpu::run(u64 budget) {
       if (block->translated == nullptr && ++block->runs == runs_before_translation_) {
         translation_->translate(*this, *block, state.rip());
       }
-      if (block->translated != nullptr && remaining > block->count &&
+      if (block->translated != nullptr &&
           translation_->run(*this, *block, remaining)) {
         if (fault_pending_) deliver_pending_fault();
         continue;
@@ -72,6 +72,12 @@ Cpu::Boundary Cpu::handle_boundary(RunExit& exit) {
   if (memory().generation() != map_generation_) {
     map_generation_ = memory().generation();
     flush_tlb(true);
+  }
+  if (spaces_->contexts_used_up()) {
+    blocks_->clear();
+    std::fill(jump_cache_.begin(), jump_cache_.end(), JumpEntry{});
+    spaces_->forget_contexts();
+    update_fetch_context();
   }
   const u32 attention = attention_.load(std::memory_order_relaxed);
   if (attention & kAttentionStop) {
@@ -147,7 +153,8 @@ Cpu::Boundary Cpu::handle_boundary(RunExit& exit) {
 
 bool Cpu::needs_stepping() const {
   return state.interrupt_shadow != 0 || (state.flags & (kFlagTf | kFlagRf)) != 0 ||
-         state.pending_debug != 0 || watching_code_ || wiring_.log->enabled(LogCategory::kExec);
+         state.pending_debug != 0 || watching_code_ || watching_data_ ||
+         wiring_.log->enabled(LogCategory::kExec);
 }
 
 void Cpu::deliver_pending_fault() {
@@ -178,12 +185,11 @@ Block* Cpu::find_block() {
   recent = {rip, linear, mode_key_, state.segments[kCs].selector};
   recent_next_ = (recent_next_ + 1) % recent_.size();
 
-  JumpEntry& jump = jump_cache_[(linear ^ (linear >> 14)) & (kJumpEntries - 1)];
-  if (jump.linear == linear && jump.key == mode_key_ &&
-      jump.fetch_generation == fetch_generation_ &&
+  JumpEntry& jump = jump_cache_[(linear ^ linear >> 14 ^ (fetch_context_ >> 32) * 0x9e3779b1) &
+                                (kJumpEntries - 1)];
+  if (jump.linear == linear && jump.fetch_context == fetch_context_ &&
       jump.block_generation == blocks_->generation()) {
-    Block* block = jump.block;
-    if (code64() || rip + block->bytes - 1 <= state.segments[kCs].limit) return block;
+    return jump.block;
   }
 
   const ShadowTable::Fetch* fetch = shadow_->fetch(linear >> kPageShift);
@@ -208,7 +214,8 @@ Block* Cpu::find_block() {
   if (!code64() && rip + block->bytes - 1 > state.segments[kCs].limit) {
     return build_uncached(linear);
   }
-  jump = {linear, fetch_generation_, blocks_->generation(), mode_key_, block};
+  spaces_->note_executed(*fetch);
+  jump = {linear, fetch_context_, blocks_->generation(), block};
   return block;
 }
 
@@ -225,7 +232,7 @@ Block* Cpu::build_block(u64 linear, const u8* host, u64 offset) {
   std::array<Instruction, BlockCache::kMaxInstructions> buffer;
   unsigned count = 0;
   unsigned bytes = 0;
-  while (count < buffer.size() && bytes < available) {
+  while (count < block_limit_ && bytes < available) {
     Instruction& insn = buffer[count];
     const DecodeResult result = decode_for(model_, {host + bytes, available - bytes}, mode_, insn);
     if (result == DecodeResult::kNeedMoreBytes) break;  // continues on the next page

@@ -11,35 +11,42 @@ template <class T>
 inline constexpr unsigned kWidth = 8 * sizeof(T);
 
 inline bool top(u64 value, unsigned width) { return (value >> (width - 1)) & 1; }
+/// OF of one step to the left.
+inline bool top_bits_differ(u64 value, unsigned width) {
+  return ((value ^ value << 1) >> (width - 1)) & 1;
+}
 
-// OF for counts other than 1 is undefined by the manual; here it is always computed as for a count
-// of 1 on the last step, which is what processors do. AF is undefined after shifts; cleared.
+// OF for counts other than 1 is undefined by the manual; on Intel processors it is what the first
+// step gives. ROL and ROR of a register by an immediate other than 1 leave it alone. AF is
+// undefined after shifts; it is cleared.
 
 template <class T>
 struct ShlOp {
+  static constexpr bool kImmediateKeepsOf = false;
   static T apply(LazyFlags& f, T a, unsigned count) {
     const unsigned w = kWidth<T>;
     const T r = count < w ? static_cast<T>(a << count) : T{0};
     const bool cf = count <= w && ((a >> (w - count)) & 1);
     set_flags_logic<T>(f, r);
-    set_cf_of(f, cf, top(r, w) != cf);
+    set_cf_of(f, cf, top_bits_differ(a, w));
     return r;
   }
 };
 template <class T>
 struct ShrOp {
+  static constexpr bool kImmediateKeepsOf = false;
   static T apply(LazyFlags& f, T a, unsigned count) {
     const unsigned w = kWidth<T>;
     const T r = count < w ? static_cast<T>(a >> count) : T{0};
     const bool cf = count <= w && ((a >> (count - 1)) & 1);
     set_flags_logic<T>(f, r);
-    // The last step's top bit before shifting: only a count of 1 sees the operand's sign.
-    set_cf_of(f, cf, count == 1 && top(a, w));
+    set_cf_of(f, cf, top(a, w));
     return r;
   }
 };
 template <class T>
 struct SarOp {
+  static constexpr bool kImmediateKeepsOf = false;
   static T apply(LazyFlags& f, T a, unsigned count) {
     using S = std::make_signed_t<T>;
     const unsigned w = kWidth<T>;
@@ -54,59 +61,56 @@ struct SarOp {
 // Rotates change only CF and OF.
 template <class T>
 struct RolOp {
+  static constexpr bool kImmediateKeepsOf = true;
   static T apply(LazyFlags& f, T a, unsigned count) {
     const unsigned w = kWidth<T>;
     const unsigned n = count % w;
     const T r = n == 0 ? a : static_cast<T>(a << n | a >> (w - n));
-    const bool cf = r & 1;
-    set_cf_of(f, cf, top(r, w) != cf);
+    set_cf_of(f, r & 1, top_bits_differ(a, w));
     return r;
   }
 };
 template <class T>
 struct RorOp {
+  static constexpr bool kImmediateKeepsOf = true;
   static T apply(LazyFlags& f, T a, unsigned count) {
     const unsigned w = kWidth<T>;
     const unsigned n = count % w;
     const T r = n == 0 ? a : static_cast<T>(a >> n | a << (w - n));
-    set_cf_of(f, top(r, w), top(r, w) != ((r >> (w - 2)) & 1));
+    set_cf_of(f, top(r, w), top(a, w) != ((a & 1) != 0));
     return r;
   }
 };
+// A count that comes back to the start, such as 9 for a byte, changes neither CF nor OF.
 template <class T>
 struct RclOp {
+  static constexpr bool kImmediateKeepsOf = false;
   static T apply(LazyFlags& f, T a, unsigned count) {
     const unsigned w = kWidth<T>;
     const unsigned n = count % (w + 1);
-    if (n == 0) {
-      set_cf_of(f, flag_cf(f), top(a, w) != flag_cf(f));
-      return a;
-    }
+    if (n == 0) return a;
     const u64 carry = flag_cf(f);
     const u64 wide = a;
     u64 r = (n < w ? wide << n : 0) | carry << (n - 1);
     if (n > 1) r |= wide >> (w + 1 - n);
     const bool cf = (wide >> (w - n)) & 1;
-    set_cf_of(f, cf, top(static_cast<T>(r), w) != cf);
+    set_cf_of(f, cf, top_bits_differ(a, w));
     return static_cast<T>(r);
   }
 };
 template <class T>
 struct RcrOp {
+  static constexpr bool kImmediateKeepsOf = false;
   static T apply(LazyFlags& f, T a, unsigned count) {
     const unsigned w = kWidth<T>;
     const unsigned n = count % (w + 1);
-    T r = a;
-    bool cf = flag_cf(f);
-    if (n != 0) {
-      const u64 wide = a;
-      u64 result = (n < w ? wide >> n : 0) | u64{cf} << (w - n);
-      if (n > 1) result |= wide << (w + 1 - n);
-      cf = (wide >> (n - 1)) & 1;
-      r = static_cast<T>(result);
-    }
-    set_cf_of(f, cf, top(r, w) != ((r >> (w - 2)) & 1));
-    return r;
+    if (n == 0) return a;
+    const bool carry = flag_cf(f);
+    const u64 wide = a;
+    u64 r = (n < w ? wide >> n : 0) | u64{carry} << (w - n);
+    if (n > 1) r |= wide << (w + 1 - n);
+    set_cf_of(f, (wide >> (n - 1)) & 1, top(a, w) != carry);
+    return static_cast<T>(r);
   }
 };
 
@@ -121,8 +125,16 @@ template <class T, class Op>
 struct ShiftImmediate {
   static bool handler(Cpu& cpu, const Instruction& insn) {
     const unsigned count = masked<T>(insn.immediate);
-    return modify_rm<T>(cpu, insn,
-                        [&](T a) { return count == 0 ? a : Op::apply(cpu.state.lazy, a, count); });
+    return modify_rm<T>(cpu, insn, [&](T a) {
+      if (count == 0) return a;
+      LazyFlags& flags = cpu.state.lazy;
+      const bool of = flag_of(flags);
+      const T r = Op::apply(flags, a, count);
+      if constexpr (Op::kImmediateKeepsOf) {
+        if (count != 1 && !insn.memory()) set_cf_of(flags, flag_cf(flags), of);
+      }
+      return r;
+    });
   }
 };
 template <class T, class Op>
@@ -189,7 +201,7 @@ struct ShldOp {
       cf = (b >> (w - n)) & 1;
     }
     set_flags_logic<T>(f, r);
-    set_cf_of(f, cf, top(r, w) != top(a, w));
+    set_cf_of(f, cf, top_bits_differ(a, w));
     return r;
   }
 };
@@ -208,7 +220,7 @@ struct ShrdOp {
       cf = (b >> (n - 1)) & 1;
     }
     set_flags_logic<T>(f, r);
-    set_cf_of(f, cf, top(r, w) != top(a, w));
+    set_cf_of(f, cf, top(a, w) != ((b & 1) != 0));
     return r;
   }
 };

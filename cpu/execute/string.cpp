@@ -61,6 +61,8 @@ template <class Once, class Bulk, class Stop>
 bool repeat(Cpu& cpu, const Instruction& insn, Once&& once, Bulk&& bulk, Stop&& stop) {
   if (!repeated(insn)) return once();
   StringRegisters regs(cpu, insn);
+  // With 67h, Intel processors clear RCX[63:32] even when nothing is repeated.
+  if (insn.address_size == 4) regs.set(kRcx, regs.get(kRcx));
   for (bool started = false;; started = true) {
     const u64 count = regs.get(kRcx);
     if (count == 0) return true;
@@ -86,6 +88,14 @@ bool repeat(Cpu& cpu, const Instruction& insn, Once&& once, Bulk&& bulk, Stop&& 
 
 constexpr auto kNoBulk = [](u64) -> u64 { return 0; };
 constexpr auto kNoStop = [] { return false; };
+
+/// REP MOVS and REP STOS with 67h clear the upper halves of the pointers too, before they start.
+void narrow_pointers(Cpu& cpu, const Instruction& insn, bool source) {
+  if (insn.address_size != 4 || !repeated(insn)) return;
+  StringRegisters regs(cpu, insn);
+  if (source) regs.set(kRsi, regs.get(kRsi));
+  regs.set(kRdi, regs.get(kRdi));
+}
 
 template <class T>
 struct MovsHandler {
@@ -126,6 +136,7 @@ struct MovsHandler {
       regs.add(kRdi, bytes);
       return n;
     };
+    narrow_pointers(cpu, insn, true);
     return repeat(cpu, insn, once, bulk, kNoStop);
   }
 
@@ -167,6 +178,7 @@ struct StosHandler {
       regs.add(kRdi, bytes);
       return n;
     };
+    narrow_pointers(cpu, insn, false);
     return repeat(cpu, insn, once, bulk, kNoStop);
   }
 };
@@ -186,6 +198,12 @@ struct LodsHandler {
   }
 };
 
+/// A comparison that faults under REP leaves the flags it began with (SDM vol. 2, REP).
+bool faulted(Cpu& cpu, const LazyFlags& before) {
+  if (cpu.fault_pending()) cpu.state.lazy = before;
+  return false;
+}
+
 /// REPE goes on while ZF = 1, REPNE while ZF = 0.
 bool comparison_ends(const Cpu& cpu, const Instruction& insn) {
   return flag_zf(cpu.state.lazy) == insn.has(kInsnRepne);
@@ -194,23 +212,27 @@ bool comparison_ends(const Cpu& cpu, const Instruction& insn) {
 template <class T>
 struct CmpsHandler {
   static bool handler(Cpu& cpu, const Instruction& insn) {
+    const LazyFlags before = cpu.state.lazy;
     StringRegisters regs(cpu, insn);
     const auto once = [&] {
       T a, b;
-      if (!cpu.read<T>(insn.segment, regs.get(kRsi), a)) return false;
+      // Which of two faults comes first is the processor's choice: Intel's read ES:rDI first.
       if (!cpu.read<T>(kEs, regs.get(kRdi), b)) return false;
+      if (!cpu.read<T>(insn.segment, regs.get(kRsi), a)) return false;
       set_flags_sub<T>(cpu.state.lazy, a, b, static_cast<T>(a - b));
       regs.add(kRsi, step<T>(cpu));
       regs.add(kRdi, step<T>(cpu));
       return true;
     };
-    return repeat(cpu, insn, once, kNoBulk, [&] { return comparison_ends(cpu, insn); });
+    const auto stop = [&] { return comparison_ends(cpu, insn); };
+    return repeat(cpu, insn, once, kNoBulk, stop) || faulted(cpu, before);
   }
 };
 
 template <class T>
 struct ScasHandler {
   static bool handler(Cpu& cpu, const Instruction& insn) {
+    const LazyFlags before = cpu.state.lazy;
     StringRegisters regs(cpu, insn);
     const auto once = [&] {
       T b;
@@ -220,7 +242,8 @@ struct ScasHandler {
       regs.add(kRdi, step<T>(cpu));
       return true;
     };
-    return repeat(cpu, insn, once, kNoBulk, [&] { return comparison_ends(cpu, insn); });
+    const auto stop = [&] { return comparison_ends(cpu, insn); };
+    return repeat(cpu, insn, once, kNoBulk, stop) || faulted(cpu, before);
   }
 };
 

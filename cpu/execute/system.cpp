@@ -62,7 +62,7 @@ bool invlpg(Cpu& cpu, const Instruction& insn) {
   const u64 offset = effective_address(cpu, insn);
   u64 linear = offset + cpu.active_base(insn.segment);
   if (!cpu.code64()) linear = static_cast<u32>(linear);
-  cpu.flush_tlb_page(linear);
+  if (!cpu.code64() || cpu.canonical(linear)) cpu.flush_tlb_page(linear);
   return false;
 }
 
@@ -78,9 +78,13 @@ bool invpcid(Cpu& cpu, const Instruction& insn) {
   if (type < 2 && !pcide && pcid != 0) return cpu.raise(kVectorGp, 0);
   if (type == 0) {
     if (!cpu.canonical(descriptor[1])) return cpu.raise(kVectorGp, 0);
-    if (!pcide || pcid == (cpu.state.cr3 & 0xfff)) cpu.flush_tlb_page(descriptor[1]);
+    cpu.flush_tlb_page_of(static_cast<u16>(pcid), descriptor[1]);
+  } else if (type == 1) {
+    cpu.flush_tlb_of(static_cast<u16>(pcid));
+  } else if (type == 2) {
+    cpu.flush_tlb(/*global_too=*/true);
   } else {
-    cpu.flush_tlb(type == 2);
+    cpu.flush_tlb_of_all();
   }
   return false;
 }

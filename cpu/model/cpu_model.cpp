@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <initializer_list>
+#include <optional>
 
 #include "cpu/model/host_features.h"
 
@@ -182,6 +183,19 @@ const FeatureName* find_feature(std::string_view name) {
   return nullptr;
 }
 
+std::optional<u32> parse_number(std::string_view digits) {
+  int base = 10;
+  if (digits.starts_with("0x")) {
+    digits.remove_prefix(2);
+    base = 16;
+  }
+  u32 number = 0;
+  const auto [end, status] =
+      std::from_chars(digits.data(), digits.data() + digits.size(), number, base);
+  if (status != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
+  return number;
+}
+
 Result<void> apply_feature(CpuModel& model, const FeatureSet& host, std::string_view name,
                            bool on) {
   const FeatureName* entry = find_feature(name);
@@ -289,24 +303,28 @@ Result<CpuModel> parse_cpu_model(std::string_view text) {
     const std::string_view value =
         equals == std::string_view::npos ? "on" : item.substr(equals + 1);
     if (key == "level" || key == "xlevel") {
-      std::string_view digits = value;
-      int base = 10;
-      if (digits.starts_with("0x")) {
-        digits.remove_prefix(2);
-        base = 16;
-      }
-      u32 level = 0;
-      const auto [rest_of, status] =
-          std::from_chars(digits.data(), digits.data() + digits.size(), level, base);
-      if (status != std::errc() || rest_of != digits.data() + digits.size()) {
+      const auto level = parse_number(value);
+      if (!level) {
         return error("'{}' in -cpu is not a number: give a CPUID leaf such as level=2", item);
       }
-      (key == "level" ? model.max_basic_leaf : model.max_extended_leaf) = level;
+      (key == "level" ? model.max_basic_leaf : model.max_extended_leaf) = *level;
+    } else if (key == "phys-bits") {
+      const auto bits = parse_number(value);
+      if (!bits || *bits < 32 || *bits > 52) {
+        return error("'{}' in -cpu: a physical address has 32 to 52 bits", item);
+      }
+      model.physical_bits = *bits;
+    } else if (key == "vendor") {
+      if (value.size() != 12) {
+        return error("'{}' in -cpu: a vendor has 12 characters, such as GenuineIntel", item);
+      }
+      model.vendor = value;
     } else if (value == "on" || value == "off") {
       if (auto r = apply_feature(model, host, key, value == "on"); !r) return r.error();
     } else {
       return error(
-          "'{}' in -cpu is not understood; use +feature, -feature, feature=on|off or level=N",
+          "'{}' in -cpu is not understood; use +feature, -feature, feature=on|off, level=N, "
+          "phys-bits=N or vendor=NAME",
           item);
     }
   }

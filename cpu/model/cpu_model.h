@@ -65,8 +65,8 @@ struct CpuModel {
   u64 xcr0_mask() const;
 };
 
-/// Parses `-cpu NAME[,+feature][,-feature][,feature=on|off][,level=N]`. Features the host lacks
-/// are left out of the default and are an error when asked for by name.
+/// Parses `-cpu NAME[,+feature][,-feature][,feature=on|off][,level=N][,phys-bits=N][,vendor=ID]`.
+/// Features the host lacks are left out of the default and are an error when asked for by name.
 Result<CpuModel> parse_cpu_model(std::string_view text);
 
 /// Names for `-cpu help`.

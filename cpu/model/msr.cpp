@@ -49,12 +49,23 @@ enum Msr : u32 {
   kGsBase = 0xc0000101,
   kKernelGsBase = 0xc0000102,
   kTscAux = 0xc0000103,
+  kAmdPerfEvtSel0 = 0xc0010000,
+  kAmdPerfCtr3 = 0xc0010007,
   kAmdSyscfg = 0xc0010010,
   kAmdHwcr = 0xc0010015,
   kAmdPatchLevel = 0x8b,
 };
 
 constexpr unsigned kMachineCheckBanks = 10;
+constexpr u64 kApicBaseX2apic = bit(10);
+
+/// Registers every AMD processor has that have no effect here: SYSCFG, HWCR and the
+/// four event selectors and counters, which count nothing (APM vol. 2, 13.2.1).
+bool amd_without_effect(const Cpu& cpu, u32 index) {
+  if (cpu.model().vendor != "AuthenticAMD") return false;
+  return index == kAmdSyscfg || index == kAmdHwcr ||
+         (index >= kAmdPerfEvtSel0 && index <= kAmdPerfCtr3);
+}
 
 /// IA32_ARCH_CAPABILITIES: nothing speculates past Dragoman's checks on behalf of the guest, so it
 /// need not pay for mitigations: RDCL_NO, IBRS_ALL, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO,
@@ -242,7 +253,7 @@ bool read_msr(Cpu& cpu, u32 index, u64& value) {
     if (apic->read_x2apic(index, value)) return true;
     return cpu.raise(kVectorGp, 0);
   }
-  if (cpu.model().vendor == "AuthenticAMD" && (index == kAmdSyscfg || index == kAmdHwcr)) {
+  if (amd_without_effect(cpu, index)) {
     value = 0;
     return true;
   }
@@ -270,6 +281,7 @@ bool write_msr(Cpu& cpu, u32 index, u64 value) {
     }
     case kApicBase:
       if (apic == nullptr) break;
+      if ((value & kApicBaseX2apic) && !cpu.has(Feature::kX2apic)) return reject();
       return apic->set_apic_base(value) ? true : reject();
     case kFeatureControl:
       return reject();  // locked
@@ -372,8 +384,7 @@ bool write_msr(Cpu& cpu, u32 index, u64 value) {
   if (index >= kX2apicFirst && index <= kX2apicLast && apic != nullptr) {
     return apic->write_x2apic(index, value) ? true : reject();
   }
-  if (cpu.model().vendor == "AuthenticAMD" && (index == kAmdSyscfg || index == kAmdHwcr))
-    return true;
+  if (amd_without_effect(cpu, index)) return true;
   return unknown(cpu, index, "write");
 }
 

@@ -51,6 +51,12 @@ Result<void> debug_exit(KeyValues& properties, DeviceContext& context) {
   return properties.expect_empty("-device isa-debug-exit", "iobase, iosize");
 }
 
+Result<void> pc_testdev(KeyValues& properties, DeviceContext& context) {
+  drop_placement(properties);
+  context.config.pc_testdev = true;
+  return properties.expect_empty("-device pc-testdev", "id");
+}
+
 Result<void> virtio_rng(KeyValues& properties, DeviceContext& context) {
   drop_placement(properties);
   (void)properties.take("rng");
@@ -142,6 +148,8 @@ struct Driver {
 };
 constexpr Driver kDrivers[] = {
     {"isa-debug-exit", "a port whose write ends the program; iobase=, iosize=", debug_exit},
+    {"pc-testdev", "echoing ports and memory, interrupt lines by port, for test programs",
+     pc_testdev},
     {"isa-debugcon", "a one-byte output port; iobase=, chardev=SPEC as in -serial", debugcon},
     {"virtio-blk-pci", "virtio disk; drive=ID, bootindex=", virtio_blk},
     {"virtio-blk", "the same", virtio_blk},

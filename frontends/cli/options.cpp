@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "cpu/model/cpu_model.h"
+#include "frontends/cli/accel_options.h"
 #include "frontends/cli/nearest.h"
 #include "frontends/cli/version.h"
 
@@ -106,6 +107,12 @@ Result<void> check_display(const Options& o) {
   if (o.nographic && !o.display.empty() && o.display != "none") {
     return error("-nographic and '-display {}' exclude each other; leave out one of them",
                  o.display);
+  }
+  if (o.accel == "lockstep" && !o.display.empty() && o.display != "none") {
+    return error(
+        "'-display {}' does not go with -accel lockstep, whose two machines have no "
+        "keyboard; use -display none with a -serial",
+        o.display);
   }
   if (o.vga == "none" && !o.display.empty() && o.display != "none") {
     return error("'-display {}' needs a graphics card; leave out -vga none", o.display);
@@ -210,6 +217,13 @@ std::optional<std::string> KeyValues::take(std::string_view key) {
   return std::nullopt;
 }
 
+std::optional<std::pair<std::string, std::string>> KeyValues::take_first() {
+  if (items_.empty()) return std::nullopt;
+  auto item = std::move(items_.front());
+  items_.erase(items_.begin());
+  return item;
+}
+
 Result<void> KeyValues::expect_empty(std::string_view option, std::string_view known) const {
   if (items_.empty()) return {};
   return error("unknown property '{}={}' in {}; known are {}", items_.front().first,
@@ -281,7 +295,10 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
   app.add_option("--cpu", o.cpu, "Processor model and +feature,-feature; 'help' lists them")
       ->group(kMachine);
   app.add_option("-M,--machine", machine, "Board: pc")->group(kMachine);
-  app.add_option("--accel", accel, "How guest code runs: jit (default) or interp")->group(kMachine);
+  app.add_option(
+         "--accel", accel,
+         "How guest code runs: jit (default), interp or lockstep, with options; 'help' lists them")
+      ->group(kMachine);
   app.add_option("--rtc", o.rtc, "base=utc|localtime|YYYY-MM-DDTHH:MM:SS")->group(kMachine);
   app.add_option("--uuid", o.uuid, "System UUID in SMBIOS")->group(kMachine);
   app.add_option("--name", o.name, "Name of the machine")->group(kMachine);
@@ -332,7 +349,7 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
   app.add_flag("--state-hash", o.print_state,
                "At the end print instruction count and a hash of RAM and registers")
       ->group(kRun);
-  app.add_option("-d,--log", o.log_categories, "Log: int,in_asm,exec,guest_errors,unimp")
+  app.add_option("-d,--log", o.log_categories, "Log: int,in_asm,exec,guest_errors,unimp,jit-stats")
       ->group(kRun);
   app.add_option("-D,--log-file", o.log_file, "Log file (default: stderr)")->group(kRun);
   app.add_flag("--version", version, "Show the version")->group(kRun);
@@ -342,7 +359,7 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
       "On the terminal (-nographic, -display curses, mon:stdio): Ctrl-A X leaves.\n"
       "Exit codes: 0 power off, --expect seen, window closed or -no-reboot after a reset;\n"
       "1 a file or the host failed, 2 wrong option or value, 4 triple fault with -no-reboot,\n"
-      "124 --timeout; isa-debug-exit: (value << 1) | 1.");
+      "6 lockstep found a difference, 124 --timeout; isa-debug-exit: (value << 1) | 1.");
 
   for (CLI::Option* option : app.get_options()) {
     if (option->get_positional()) continue;
@@ -382,7 +399,6 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
                  files[0], files[1]);
   }
   if (!files.empty()) o.file = files[0];
-  if (auto ok = check_display(o); !ok) return ok.error();
   if (o.timeout_seconds && !(*o.timeout_seconds > 0 && *o.timeout_seconds < 1e9)) {
     return error("'--timeout {}' is not a positive number of seconds", *o.timeout_seconds);
   }
@@ -418,13 +434,13 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
     }
   }
   if (!accel.empty()) {
-    KeyValues values = KeyValues::parse(accel.back(), "accel");
-    o.accel = values.take("accel").value_or("jit");
-    if (o.accel != "interp" && o.accel != "jit") {
-      return error("accelerator '{}' in -accel is not available; use -accel interp or -accel jit",
-                   o.accel);
+    if (accel.back() == "help" || accel.back() == "?") {
+      command.text = accel_help();
+      return command;
     }
+    if (auto ok = parse_accel(accel.back(), o); !ok) return ok.error();
   }
+  if (auto ok = check_display(o); !ok) return ok.error();
   if (!boot.empty()) {
     KeyValues values = KeyValues::parse(boot, "order");
     if (auto v = values.take("order")) o.boot_order = *v;

@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "base/types.h"
+#include "machine/config.h"
 
 namespace dragoman {
 
@@ -18,6 +19,8 @@ class KeyValues {
   static KeyValues parse(std::string_view text, std::string_view implied_key);
   /// Removes and returns the value of `key`.
   std::optional<std::string> take(std::string_view key);
+  /// Removes and returns the first item.
+  std::optional<std::pair<std::string, std::string>> take_first();
   /// An Error that names the first item nobody took, with the known keys.
   Result<void> expect_empty(std::string_view option, std::string_view known) const;
   bool empty() const { return items_.empty(); }
@@ -50,7 +53,9 @@ struct Options {
   std::string name = "Dragoman";
   std::string uuid;
   std::string machine = "pc";
-  std::string accel = "jit";
+  std::string accel = "jit";  ///< jit, interp, lockstep
+  TranslatorOptions translator;
+  LockstepOptions lockstep;
   std::string cpu = "max";
   u64 ram_bytes = 128 * kMiB;
   std::string kernel, initrd, append, bios;

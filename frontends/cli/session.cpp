@@ -229,25 +229,39 @@ Result<CharacterBackend*> Session::open_character_device(const std::string& spec
   CharacterBackend* backend = characters_.back().get();
   if (opened->multiplexed) {
     CharacterMux::Callbacks callbacks;
-    callbacks.quit = [this] { machine_->stop({StopCause::kRequested, 0, ""}); };
-    callbacks.send_break = [this] {
-      for (unsigned i = 0; i < 4; ++i) {
-        if (Uart16550* uart = machine_->board().serial(i)) {
-          uart->receive_break();
-          break;
-        }
-      }
-    };
+    callbacks.quit = [this] { stop({StopCause::kRequested, 0, ""}); };
+    callbacks.send_break = [this] { send_break(); };
     muxes_.push_back(std::make_unique<CharacterMux>(*backend, std::move(callbacks)));
     backend = &muxes_.back()->channel(CharacterMux::kSerial);
   }
   if (watch_expect && !options_.expect.empty()) {
     tees_.push_back(std::make_unique<ExpectTee>(*backend, options_.expect, [this] {
-      machine_->stop({StopCause::kPowerOff, 0, ""});
+      stop({StopCause::kPowerOff, 0, ""});
     }));
     backend = tees_.back().get();
   }
   return backend;
+}
+
+void Session::stop(StopReason reason) {
+  if (lockstep_ != nullptr) {
+    lockstep_->stop(std::move(reason));
+  } else {
+    machine_->stop(std::move(reason));
+  }
+}
+
+void Session::send_break() {
+  if (lockstep_ != nullptr) {
+    lockstep_->send_break();
+    return;
+  }
+  for (unsigned i = 0; i < 4; ++i) {
+    if (Uart16550* uart = machine_->board().serial(i)) {
+      uart->receive_break();
+      break;
+    }
+  }
 }
 
 Result<void> Session::open_characters() {
@@ -333,6 +347,7 @@ Result<void> Session::open_kernel() {
 
 Result<void> Session::parse_time() {
   config_.rtc_unix_seconds = static_cast<u64>(std::time(nullptr));
+  if (options_.accel == "lockstep" && options_.icount.empty()) options_.icount = "shift=3";
   if (!options_.icount.empty()) {
     KeyValues values = KeyValues::parse(options_.icount, "shift");
     const std::string shift = values.take("shift").value_or("3");
@@ -399,6 +414,7 @@ Result<void> Session::prepare() {
   config_.name = options_.name;
   config_.ram_bytes = options_.ram_bytes;
   config_.jit = options_.accel == "jit";
+  config_.translator = options_.translator;
   config_.reboot = !options_.no_reboot;
   config_.shutdown = !options_.no_shutdown;
   config_.boot_menu = options_.boot_menu;
@@ -423,23 +439,35 @@ Result<void> Session::prepare() {
     config_.drives.push_back(std::move(drive));
   }
   set_boot_order();
-  auto machine = Machine::create(config_, log_);
-  if (!machine) return host_problem(machine.error());
-  machine_ = machine.take();
+  if (auto ok = build_machine(); !ok) return host_problem(ok.error());
   for (const auto& character : characters_) {
-    machine_->add_poll_source(*character);
-    machine_->add_housekeeping([c = character.get()] { c->flush(); });
+    machine().add_poll_source(*character);
+    machine().add_housekeeping([c = character.get()] { c->flush(); });
   }
   poll_sources_.push_back(std::make_unique<SignalSource>([this] {
-    machine_->stop({StopCause::kRequested, 0, "signal"});
+    stop({StopCause::kRequested, 0, "signal"});
   }));
-  machine_->add_poll_source(*poll_sources_.back());
+  machine().add_poll_source(*poll_sources_.back());
   return open_display();
+}
+
+Result<void> Session::build_machine() {
+  if (options_.accel == "lockstep") {
+    auto lockstep = Lockstep::create(config_, options_.lockstep, log_);
+    if (!lockstep) return lockstep.error();
+    lockstep_ = lockstep.take();
+    return {};
+  }
+  auto machine = Machine::create(config_, log_);
+  if (!machine) return machine.error();
+  machine_ = machine.take();
+  return {};
 }
 
 Result<void> Session::open_display() {
   std::string display = options_.display;
-  if (options_.nographic || machine_->board().vga() == nullptr) display = "none";
+  if (lockstep_ != nullptr || options_.nographic || machine_->board().vga() == nullptr)
+    display = "none";
   if (display.empty()) {
     const auto is_set = [](const char* name) {
       const char* value = std::getenv(name);
@@ -471,14 +499,16 @@ Result<void> Session::open_display() {
 
 int Session::run() {
   if (options_.timeout_seconds) {
-    machine_->set_host_deadline(host_time_ns() + static_cast<u64>(*options_.timeout_seconds * 1e9));
+    const u64 deadline = host_time_ns() + static_cast<u64>(*options_.timeout_seconds * 1e9);
+    lockstep_ != nullptr ? lockstep_->set_host_deadline(deadline)
+                         : machine_->set_host_deadline(deadline);
   }
-  const StopReason reason = machine_->run();
+  const StopReason reason = lockstep_ != nullptr ? lockstep_->run() : machine_->run();
   for (const auto& character : characters_) character->flush();
   terminal_display_.reset();  // what follows belongs on the ordinary screen
   if (options_.print_state) {
-    fmt::print(stderr, "instructions {} hash {:016x}\n", machine_->instructions(),
-               machine_->state_hash());
+    fmt::print(stderr, "instructions {} hash {:016x}\n", machine().instructions(),
+               machine().state_hash());
   }
   switch (reason.cause) {
     case StopCause::kPowerOff:
@@ -494,6 +524,9 @@ int Session::run() {
       fmt::print(stderr, "dragoman: stopped after the --timeout of {} s\n",
                  *options_.timeout_seconds);
       return kExitTimeout;
+    case StopCause::kDifference:
+      fmt::print(stderr, "dragoman: lockstep: {}", reason.message);
+      return kExitDifference;
     case StopCause::kHostError:
       fmt::print(stderr, "dragoman: {}\n", reason.message);
       return kExitHostError;

@@ -14,6 +14,7 @@
 #include "frontends/cli/options.h"
 #include "frontends/sdl/sdl_display.h"
 #include "frontends/terminal/terminal_display.h"
+#include "machine/lockstep.h"
 #include "machine/machine.h"
 
 namespace dragoman {
@@ -24,6 +25,7 @@ enum ExitCode : int {
   kExitHostError = 1,
   kExitUsage = 2,
   kExitTripleFault = 4,
+  kExitDifference = 6,  ///< -accel lockstep
   kExitTimeout = 124,
 };
 
@@ -50,6 +52,11 @@ class Session {
   Result<void> open_kernel();
   Result<void> parse_time();
   Result<void> open_display();
+  Result<void> build_machine();
+  /// The machine back ends belong to; in lockstep the interpreting one.
+  Machine& machine() { return lockstep_ != nullptr ? lockstep_->reference() : *machine_; }
+  void stop(StopReason reason);
+  void send_break();
   Error host_problem(Error cause);
   void set_boot_order();
   Result<CharacterBackend*> open_character_device(const std::string& spec, bool watch_expect);
@@ -65,6 +72,7 @@ class Session {
   std::vector<std::unique_ptr<PollSource>> poll_sources_;
   std::vector<CharacterBackend*> mux_owner_serial_;
   std::unique_ptr<Machine> machine_;
+  std::unique_ptr<Lockstep> lockstep_;  ///< instead of machine_
   std::unique_ptr<SdlDisplay> window_;
   std::unique_ptr<StdioCharacter> terminal_;
   std::unique_ptr<TerminalDisplay> terminal_display_;

@@ -138,8 +138,8 @@ void RegionEmitter::go_to_block(int target, bool back_edge, unsigned pending) {
   charge(pending);
   if (back_edge) {
     const Label over = a_.newLabel();
-    if (pending == 0) a_.cmp(frame_mem(&cpu_.frame.budget, 8), 0);
-    a_.js(over);
+    a_.cmp(frame_mem(&cpu_.frame.budget, 8), plan_.instructions);
+    a_.jl(over);
     const FlagsState at = flags_;
     out_of_line_.push_back([=, this] {
       a_.bind(over);

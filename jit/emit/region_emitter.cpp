@@ -90,7 +90,8 @@ bool RegionEmitter::emit(EmittedRegion& result) {
   for (std::size_t i = 0; i < plan_.blocks.size(); ++i) block_labels_.push_back(a_.newLabel());
 
   a_.bind(entry);
-  a_.cmp(frame_mem(&cpu_.frame.budget, 8), 0);
+  // Enough for the longest way through: it is charged where it ends.
+  a_.cmp(frame_mem(&cpu_.frame.budget, 8), plan_.instructions);
   a_.long_().jl(retired_);
   if (plan_.floating_point) {
     const Label other = a_.newLabel();

@@ -35,6 +35,9 @@ unsigned general_register(const Instruction& insn, OperandField field) {
   return number < kHighByte ? number : number - kHighByte + 4;  // MOVD never means AH..BH
 }
 
+/// An operand in the frame, seen from a subroutine.
+x86::Mem below(const x86::Mem& mem) { return mem.cloneAdjusted(8); }
+
 bool is_vzeroupper(const Instruction& insn) {
   return row(insn.row).operation == Operation::kVzeroupper;
 }
@@ -95,18 +98,19 @@ void note_vector_registers(const Instruction& insn, RegionPlan& region) {
   region.floating_point |= v.floating_point;
 }
 
+// Both are subroutines of the region: their return address lies below the frame.
 void RegionEmitter::load_vectors() {
   if (plan_.floating_point) {
-    a_.ldmxcsr(state_mem(&cpu_.state.fpu.mxcsr, 4));
-    a_.mov(frame_mem(&cpu_.frame.guest_mxcsr, 1), 1);
+    a_.ldmxcsr(below(state_mem(&cpu_.state.fpu.mxcsr, 4)));
+    a_.mov(below(frame_mem(&cpu_.frame.guest_mxcsr, 1)), 1);
   }
   for (unsigned i = 0; i < 16; ++i) {
     if (!(plan_.vectors_used >> i & 1)) continue;
     const void* slot = cpu_.state.fpu.ymm[i].data();
     if (plan_.vex) {
-      a_.vmovups(x86::ymm(i), state_mem(slot, 32));
+      a_.vmovups(x86::ymm(i), below(state_mem(slot, 32)));
     } else {
-      a_.movups(x86::xmm(i), state_mem(slot, 16));
+      a_.movups(x86::xmm(i), below(state_mem(slot, 16)));
     }
   }
 }
@@ -117,9 +121,9 @@ void RegionEmitter::store_vectors() {
     if (!(written >> i & 1)) continue;
     const void* slot = cpu_.state.fpu.ymm[i].data();
     if (plan_.vex) {
-      a_.vmovups(state_mem(slot, 32), x86::ymm(i));
+      a_.vmovups(below(state_mem(slot, 32)), x86::ymm(i));
     } else {
-      a_.movups(state_mem(slot, 16), x86::xmm(i));
+      a_.movups(below(state_mem(slot, 16)), x86::xmm(i));
     }
   }
 }

@@ -6,21 +6,21 @@
 #include <fstream>
 #include <iterator>
 
-#include "tests/asm/asm_bench.h"
+#include "frontends/test/asm_bench.h"
 
 namespace dragoman {
 namespace {
 
 class AsmTest : public testing::TestWithParam<std::filesystem::path> {
  protected:
-  void run_cases(AsmEngine engine);
+  void run_cases(BenchEngine engine);
 };
 
-TEST_P(AsmTest, Cases) { run_cases(AsmEngine::kInterpreter); }
+TEST_P(AsmTest, Cases) { run_cases(BenchEngine::kInterpreter); }
 // Files of other modes pass through the same cases: their code must be left alone.
-TEST_P(AsmTest, CasesTranslated) { run_cases(AsmEngine::kTranslator); }
+TEST_P(AsmTest, CasesTranslated) { run_cases(BenchEngine::kTranslator); }
 
-void AsmTest::run_cases(AsmEngine engine) {
+void AsmTest::run_cases(BenchEngine engine) {
   std::ifstream in(GetParam(), std::ios::binary);
   const std::vector<char> chars(std::istreambuf_iterator<char>(in), {});
   const AsmFile file = parse_asm_file({reinterpret_cast<const u8*>(chars.data()), chars.size()});
@@ -31,7 +31,7 @@ void AsmTest::run_cases(AsmEngine engine) {
     const std::string differences = bench.run(file, file.cases[i]);
     EXPECT_EQ(differences, "") << "case " << i << ": " << file.cases[i].name;
   }
-  if (engine == AsmEngine::kTranslator && file.is_64_bit()) {
+  if (engine == BenchEngine::kTranslator && file.is_64_bit()) {
     EXPECT_GT(bench.blocks_translated(), file.cases.size() / 2);
   }
   RecordProperty("cases", static_cast<int>(file.cases.size()));

@@ -56,6 +56,15 @@ TEST(Cpuid, LevelTwoOfANewModelHasItsCachesInLeafTwo) {
   EXPECT_TRUE(contains(list, 0x0c)) << "first-level data cache";
 }
 
+TEST(Cpuid, VendorAndAddressBitsByOption) {
+  Processor p("max,vendor=AuthenticAMD,phys-bits=36");
+  EXPECT_EQ(cpuid(*p.cpu, 0, 0).ebx, 0x68747541u);  // "Auth"
+  EXPECT_EQ(cpuid(*p.cpu, 0x80000008, 0).eax & 0xff, 36u);
+  for (const char* bad : {"max,vendor=Intel", "max,phys-bits=64", "max,phys-bits=x"}) {
+    EXPECT_FALSE(parse_cpu_model(bad).ok()) << bad;
+  }
+}
+
 TEST(Msr, PlatformIdCameWithTheP6Family) {
   u64 value = 1;
   EXPECT_TRUE(read_msr(*Processor("pentium3").cpu, 0x17, value));

@@ -60,6 +60,47 @@ TEST(EarlyProcessors, ShiftCountsAreMaskedSinceThe286) {
   }
 }
 
+TEST(EarlyProcessors, OverflowOfLongShiftsIsThatOfTheLastStep) {
+  for (const char* name : {"286", "386"}) {
+    EarlyMachine m(name);
+    m.reg(kRax) = 0x40;
+    m.run({0xc0, 0xe0, 0x02});  // SHL AL,2: the second step changes the sign
+    EXPECT_TRUE(m.cpu->rflags() & kFlagOf) << name;
+    m.reg(kRax) = 0x80;
+    m.run({0xc0, 0xe8, 0x02});  // SHR AL,2
+    EXPECT_FALSE(m.cpu->rflags() & kFlagOf) << name;
+  }
+}
+
+TEST(EarlyProcessors, PopHasMovedSpWhenItsDestinationFaultsOnThe286) {
+  for (const char* name : {"286", "386"}) {
+    EarlyMachine m(name);
+    m.reg(kRsi) = 0xffff;
+    EXPECT_EQ(m.run({0x8f, 0x04}), EarlyMachine::handler(13));  // POP word [SI]
+    EXPECT_EQ(m.reg(kRsp), std::string(name) == "286" ? 0x6ffcu : 0x6ffau) << name;
+  }
+}
+
+TEST(EarlyProcessors, PushaIsAllOrNothingOnThe286) {
+  for (const char* name : {"286", "386"}) {
+    EarlyMachine m(name);
+    m.cpu->state.segments[kSs].base = 0x30000;
+    m.reg(kRsp) = 0x000f;  // DI would lie across the end of the segment
+    m.reg(kRdx) = 0x1234;
+    const u64 ip = m.run({0x60});
+    EXPECT_TRUE(ip == EarlyMachine::handler(12) || ip == EarlyMachine::handler(13)) << name;
+    const u16 below_the_frame = m.map.load<u16>(PhysicalAddress(0x30005));
+    EXPECT_EQ(below_the_frame, std::string(name) == "286" ? 0 : 0x000f) << name;
+  }
+}
+
+TEST(EarlyProcessors, TooLongComesBeforeInvalidOnThe286) {
+  EarlyMachine m("286");
+  // MOV with /7 is no instruction; with five prefixes it also has eleven bytes.
+  EXPECT_EQ(m.run({0x2e, 0x3e, 0x26, 0x3e, 0x26, 0xc7, 0xb9, 0, 0, 0, 0}), m.handler(13));
+  EXPECT_EQ(m.run({0x3e, 0x26, 0x3e, 0x26, 0xc7, 0xb9, 0, 0, 0, 0}), m.handler(6));
+}
+
 TEST(EarlyProcessors, UpperFlagBits) {
   const auto pushed = [](const char* name) {
     EarlyMachine m(name);

@@ -206,6 +206,21 @@ TEST_F(ApicTest, OneShotTimer) {
   EXPECT_FALSE(irr(0x40));
 }
 
+TEST_F(ApicTest, ExpiredOneShotStaysAtZeroWhenTheModeChanges) {
+  write(0x3e0, 0xb);
+  write(0x320, 0x40);
+  write(0x380, 1000);
+  clock.now = 1500;  // expired, and the scheduler has not come to it yet
+  write(0x320, 0x20040);
+  EXPECT_EQ(read(0x390), 0u);
+  EXPECT_TRUE(irr(0x40));
+  apic.acknowledge();
+  eoi();
+  run_until(5000);
+  EXPECT_FALSE(irr(0x40));
+  EXPECT_EQ(read(0x390), 0u);
+}
+
 TEST_F(ApicTest, DividerAndMaskedTimer) {
   write(0x3e0, 0x3);  // divide by 16
   write(0x320, kMasked | 0x40);

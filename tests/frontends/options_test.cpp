@@ -102,6 +102,17 @@ TEST(Options, WrongValuesAreNamedWithARemedy) {
       {{"-smp", "4"}, "4", "-smp 1"},
       {{"-M", "q35"}, "'q35'", "-machine pc"},
       {{"-accel", "kvm"}, "'kvm'", "-accel interp"},
+      {{"-accel", "jitt"}, "'jitt'", "did you mean 'jit'"},
+      {{"-accel", "jit,chache=4M"}, "'chache'", "did you mean 'cache'"},
+      {{"-accel", "jit,cache=1T"}, "'cache=1T'", "64M"},
+      {{"-accel", "jit,superblocks=maybe"}, "'superblocks=maybe'", "on or off"},
+      {{"-accel", "jit,step=5"}, "'step'", "-accel help"},
+      {{"-accel", "interp,cache=4M"}, "'cache'", "-accel help"},
+      {{"-accel", "lockstep,step=0"}, "'step=0'", "1 to 100M"},
+      {{"-accel", "lockstep,check=5T"}, "'check=5T'", "64M"},
+      {{"-accel", "lockstep,flags=some"}, "'flags=some'", "flags=defined"},
+      {{"-accel", "lockstep", "-display", "sdl"}, "'-display sdl'", "-display none"},
+      {{"-display", "curses", "-accel", "lockstep"}, "'-display curses'", "-display none"},
       {{"-boot", "order=x"}, "'x'", "(floppy)"},
       {{"-drive", "file=a,format=qcow2"}, "'qcow2'", "qemu-img convert"},
       {{"-drive", "file=a,if=scsi"}, "'if=scsi'", "virtio"},
@@ -118,6 +129,37 @@ TEST(Options, WrongValuesAreNamedWithARemedy) {
     const std::string text = complaint(c.words);
     EXPECT_TRUE(has(text, c.value)) << text;
     EXPECT_TRUE(has(text, c.remedy)) << text;
+  }
+}
+
+TEST(Options, AcceleratorsAndTheirOptions) {
+  EXPECT_EQ(options({}).accel, "jit");
+  const Options jit = options({"-accel", "jit,cache=32M,superblocks=off,perfmap=on,threshold=3"});
+  EXPECT_EQ(jit.accel, "jit");
+  EXPECT_EQ(jit.translator.cache_bytes, 32 * kMiB);
+  EXPECT_EQ(jit.translator.runs_before_translation, 3u);
+  EXPECT_FALSE(jit.translator.superblocks);
+  EXPECT_TRUE(jit.translator.perfmap);
+  EXPECT_TRUE(jit.translator.links);
+  EXPECT_EQ(options({"-accel", "interp"}).accel, "interp");
+  const Options lockstep =
+      options({"-accel", "lockstep,step=2k,check=3M,flags=defined,links=off", "-nographic"});
+  EXPECT_EQ(lockstep.accel, "lockstep");
+  EXPECT_EQ(lockstep.lockstep.step, 2000u);
+  EXPECT_EQ(lockstep.lockstep.check, 3'000'000u);
+  EXPECT_FALSE(lockstep.lockstep.all_flags);
+  EXPECT_FALSE(lockstep.translator.links);
+  EXPECT_TRUE(options({"-accel", "lockstep"}).lockstep.all_flags);
+}
+
+TEST(Options, AcceleratorHelpNamesEveryOption) {
+  auto command = parse({"-accel", "help"});
+  ASSERT_TRUE(command.ok() && command->text);
+  for (const char* name : {"jit ", "interp ", "lockstep ", "cache ", "superblocks ", "step "}) {
+    EXPECT_TRUE(has(*command->text, name)) << name;
+  }
+  for (const auto& info : translator_option_infos()) {
+    EXPECT_TRUE(has(*command->text, std::string(info.help).c_str())) << info.name;
   }
 }
 

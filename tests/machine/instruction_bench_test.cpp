@@ -113,5 +113,114 @@ TEST(InstructionBench, RefusesSizesItCannotServe) {
   EXPECT_EQ(small->read(kMiB), 0xff);
 }
 
+constexpr BenchEngine kBothEngines[] = {BenchEngine::kInterpreter, BenchEngine::kTranslator};
+
+std::unique_ptr<InstructionBench> user_bench(BenchEngine engine, BenchMode mode) {
+  auto b = InstructionBench::create(parse_cpu_model("max").value(), 4 * kMiB, engine).take();
+  b->enter(mode);
+  b->allow(0x1000, kPageSize, BenchAccess::kReadExecute);
+  b->allow(0x5000, kPageSize, BenchAccess::kReadWrite);
+  b->state().rip() = 0x1000;
+  b->state().regs[kRsp] = 0x5800;
+  return b;
+}
+
+TEST(InstructionBench, ExecutesUserCodeOnBothEngines) {
+  for (const BenchEngine engine : kBothEngines) {
+    for (const BenchMode mode : {BenchMode::kUser64, BenchMode::kUser32, BenchMode::kUser16}) {
+      const auto b = user_bench(engine, mode);
+      b->state().regs[kRax] = 5;
+      b->registers_changed();
+      const std::array<u8, 3> add = {0x83, 0xc0, 0x02};  // ADD rAX,2
+      const BenchOutcome outcome = b->execute(add);
+      EXPECT_EQ(outcome.vector, -1);
+      EXPECT_TRUE(outcome.finished);
+      EXPECT_EQ(b->state().regs[kRax], 7u);
+      EXPECT_EQ(b->state().rip(), 0x1003u);
+      EXPECT_EQ(b->state().cpl, 3);
+      if (engine == BenchEngine::kInterpreter) {
+        EXPECT_EQ(b->blocks_translated(), 0u);
+      } else if (mode == BenchMode::kUser64) {
+        EXPECT_GT(b->blocks_translated(), 0u);
+      }
+    }
+  }
+}
+
+TEST(InstructionBench, TakesEventsBackFromTheirHandlers) {
+  for (const BenchEngine engine : kBothEngines) {
+    const auto b = user_bench(engine, BenchMode::kUser64);
+    b->state().regs[kRbx] = 0x6ffe;
+    b->state().regs[kRcx] = 0x1234;
+    b->set_flags(kFlagFixed | kFlagCf);
+    b->registers_changed();
+    const std::array<u8, 2> store = {0x89, 0x0b};  // MOV [RBX],ECX
+    BenchOutcome outcome = b->execute(store);
+    EXPECT_EQ(outcome.vector, kVectorPf);
+    EXPECT_EQ(outcome.error_code, 6u);  // write, user, not present
+    EXPECT_EQ(outcome.address, 0x6ffeu);
+    EXPECT_EQ(b->state().rip(), 0x1000u);
+    EXPECT_EQ(b->state().regs[kRsp], 0x5800u);
+    EXPECT_EQ(b->state().cpl, 3);
+    EXPECT_TRUE(b->flags() & kFlagCf);
+
+    b->allow(0x6000, 2 * kPageSize, BenchAccess::kReadWrite);  // goes on where it stopped
+    outcome = b->execute(store);
+    EXPECT_EQ(outcome.vector, -1);
+    EXPECT_EQ(b->read(0x6fff) << 8 | b->read(0x6ffe), 0x1234);
+
+    b->state().rip() = 0x1000;
+    b->registers_changed();
+    const std::array<u8, 1> breakpoint = {0xcc};
+    outcome = b->execute(breakpoint);
+    EXPECT_EQ(outcome.vector, kVectorBp);
+    EXPECT_EQ(b->state().rip(), 0x1001u);
+  }
+}
+
+TEST(InstructionBench, PagesAreClosedUntilAllowed) {
+  const auto b = user_bench(BenchEngine::kInterpreter, BenchMode::kUser32);
+  const std::array<u8, 2> store = {0x89, 0x0b};
+  const struct {
+    BenchAccess access;
+    u32 error;
+  } cases[] = {{BenchAccess::kNone, 6}, {BenchAccess::kRead, 7}, {BenchAccess::kReadExecute, 7}};
+  for (const auto& c : cases) {
+    b->allow(0x7000, kPageSize, c.access);
+    b->state().rip() = 0x1000;
+    b->state().regs[kRbx] = 0x7000;
+    b->registers_changed();
+    const BenchOutcome outcome = b->execute(store);
+    EXPECT_EQ(outcome.vector, kVectorPf);
+    EXPECT_EQ(outcome.error_code, c.error);
+  }
+  // The bench's own tables cannot be opened.
+  b->allow(b->ram_size() - b->system_bytes(), b->system_bytes(), BenchAccess::kReadWrite);
+  b->state().rip() = 0x1000;
+  b->state().regs[kRbx] = b->ram_size() - kPageSize;
+  b->registers_changed();
+  EXPECT_EQ(b->execute(store).vector, kVectorPf);
+}
+
+TEST(InstructionBench, RunsRepeatedInstructionsToTheirEndAndStopsRunaways) {
+  for (const BenchEngine engine : kBothEngines) {
+    const auto b = user_bench(engine, BenchMode::kUser64);
+    b->state().regs[kRcx] = 100;
+    b->state().regs[kRdi] = 0x5100;
+    b->state().regs[kRax] = 0x77;
+    b->registers_changed();
+    const std::array<u8, 2> fill = {0xf3, 0xaa};  // REP STOSB
+    EXPECT_TRUE(b->execute(fill).finished);
+    EXPECT_EQ(b->state().regs[kRcx], 0u);
+    EXPECT_EQ(b->read(0x5163), 0x77);
+    EXPECT_EQ(b->read(0x5164), 0);
+
+    b->state().rip() = 0x1000;
+    b->registers_changed();
+    const std::array<u8, 2> forever = {0xeb, 0xfe};
+    EXPECT_FALSE(b->execute(forever, 1000).finished);
+  }
+}
+
 }  // namespace
 }  // namespace dragoman

@@ -5,6 +5,7 @@
 #include "cpu/execute/host/host_fpu.h"
 #include "cpu/execute/host/x87.h"
 #include "cpu/execute/operands.h"
+#include "cpu/isa/rows.h"
 
 namespace dragoman {
 namespace {
@@ -217,10 +218,20 @@ bool run_memory(Cpu& cpu, const Instruction& insn) {
   return true;
 }
 
+/// VCVTPH2PS and VCVTPS2PH with a memory operand.
+bool run_half_precision(Cpu& cpu, const Instruction& insn) {
+  const WithoutAlignmentCheck unchecked(cpu);
+  return run_general(cpu, insn);
+}
+
 }  // namespace
 
 Handler select_vector(const Instruction& insn) {
   const VectorPlan plan = vector_plan(insn, insn.has(kInsnRexW));
+  const Operation operation = row(insn.row).operation;
+  if (plan.memory && (operation == Operation::kVcvtph2ps || operation == Operation::kVcvtps2ph)) {
+    return run_half_precision;
+  }
   if (!plan.simple()) return run_general;
   if (plan.memory) return plan.floating_point ? run_memory<true> : run_memory<false>;
   return plan.floating_point ? run_registers<true> : run_registers<false>;

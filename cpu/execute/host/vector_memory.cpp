@@ -38,10 +38,14 @@ bool gather(Cpu& cpu, const Instruction& insn) {
   const Ymm& indices = cpu.state.fpu.ymm[index_number];
   const unsigned bytes = insn.has(kInsnVexL) ? 32 : 16;
   const unsigned count = bytes / static_cast<unsigned>(std::max(sizeof(Element), sizeof(Index)));
-  for (unsigned i = 0; i < count; ++i) {
+  // Seen after a fault: masks are extended as far as VEX.L says, also those without an element, and
+  // cleared above; the destination is cleared above once an element is there.
+  for (unsigned i = 0; i < bytes / sizeof(Element); ++i) {
     const bool wanted = sign(element<Element>(mask.data(), i));
     set_element<Element>(mask.data(), i, wanted ? static_cast<Element>(~Element{0}) : 0);
   }
+  std::fill(mask.begin() + bytes, mask.end(), u8{0});
+  const WithoutAlignmentCheck unchecked(cpu);
   const u64 base = cpu.state.regs[insn.base] + static_cast<u64>(i64{insn.displacement});
   for (unsigned i = 0; i < count; ++i) {
     if (element<Element>(mask.data(), i) == 0) continue;
@@ -53,6 +57,7 @@ bool gather(Cpu& cpu, const Instruction& insn) {
     // goes on from here when it is executed again.
     if (!cpu.read<Element>(insn.segment, offset, value)) return false;
     set_element<Element>(dest.data(), i, value);
+    std::fill(dest.begin() + bytes, dest.end(), u8{0});
     set_element<Element>(mask.data(), i, 0);
   }
   mask = {};
@@ -63,11 +68,13 @@ bool gather(Cpu& cpu, const Instruction& insn) {
 /// VMASKMOV, VPMASKMOV: V,H,M loads; M,H,V stores. The mask is the sign bits of VEX.vvvv.
 template <class Element, bool kStore>
 bool masked_move(Cpu& cpu, const Instruction& insn) {
+  const WithoutAlignmentCheck unchecked(cpu);
   const Ymm& mask = cpu.state.fpu.ymm[insn.vvvv & 15];
   Ymm& reg = cpu.state.fpu.ymm[insn.reg & 15];
   const unsigned count = (insn.has(kInsnVexL) ? 32 : 16) / sizeof(Element);
   const u64 start = effective_address(cpu, insn);
-  const auto offset = [&](unsigned i) { return (start + i * sizeof(Element)) & insn.address_mask; };
+  // One operand: it does not wrap at the address size inside.
+  const auto offset = [&](unsigned i) { return start + i * sizeof(Element); };
   const auto wanted = [&](unsigned i) { return sign(element<Element>(mask.data(), i)); };
   if constexpr (kStore) {
     for (unsigned i = 0; i < count; ++i) {

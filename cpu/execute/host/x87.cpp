@@ -61,26 +61,28 @@ bool x87_memory(Cpu& cpu, const Instruction& insn) {
   const unsigned bytes = memory_operand_bytes(insn);
   const u64 offset = effective_address(cpu, insn);
   std::array<u8, 16> bounce{};
-  u64 linear;
+  u64 linear = 0;
   constexpr AccessType kType = kStore ? AccessType::kWrite : AccessType::kRead;
-  if (!cpu.segment_linear(insn.segment, offset, bytes, kType, linear)) return false;
-  u8* memory = cpu.direct(linear, bytes, kType);
+  // A store looks at memory last: an unmasked exception keeps it, and its faults, from happening.
+  const bool addressed = cpu.segment_linear(insn.segment, offset, bytes, kType, linear);
+  if (!addressed && !kStore) return false;
+  u8* memory = addressed ? cpu.direct(linear, bytes, kType) : nullptr;
   const bool bounced = memory == nullptr;
   if (bounced) {
     memory = bounce.data();
-    if (kStore ? !cpu.probe_write(insn.segment, offset, bytes)
-               : !cpu.read_block(insn.segment, offset, memory, bytes)) {
-      return false;
-    }
+    if (!kStore && !cpu.read_block(insn.segment, offset, memory, bytes)) return false;
   }
   const FpuState before = kStore && bounced ? fpu : FpuState{};
   if (!cpu.host_fpu().run_x87(fpu, insn, memory, cpu.host_fpu().context.flags)) {
     return cpu.raise(kVectorUd);
   }
-  if (kStore && bounced && (fpu.status & ~fpu.control & kNoStore) == 0 &&
-      !cpu.write_block(insn.segment, offset, memory, bytes)) {
-    fpu = before;  // the checked write failed after all: #AC
-    return false;
+  if (kStore && bounced) {
+    if ((fpu.status & ~fpu.control & kNoStore) != 0) {
+      cpu.clear_fault();
+    } else if (!addressed || !cpu.write_block(insn.segment, offset, memory, bytes)) {
+      fpu = before;
+      return false;
+    }
   }
   record_instruction(cpu, insn);
   fpu.fdp = offset;

@@ -50,6 +50,30 @@ inline void mark_mmx_written(FpuState& fpu, unsigned number) {
   fpu.st[number][8] = fpu.st[number][9] = 0xff;
 }
 
+/// Suspends alignment checks: gathers, masked moves and the half-precision conversions never raise
+/// #AC (SDM vol. 2, exception types 6, 11 and 12). The flag itself is back before a fault of the
+/// instruction is delivered.
+class WithoutAlignmentCheck {
+ public:
+  explicit WithoutAlignmentCheck(Cpu& cpu) : cpu_(cpu), flag_(cpu.state.flags & kFlagAc) {
+    if (flag_ != 0) set(cpu_.state.flags & ~u32{kFlagAc});
+  }
+  ~WithoutAlignmentCheck() {
+    if (flag_ != 0) set(cpu_.state.flags | flag_);
+  }
+  WithoutAlignmentCheck(const WithoutAlignmentCheck&) = delete;
+  WithoutAlignmentCheck& operator=(const WithoutAlignmentCheck&) = delete;
+
+ private:
+  void set(u32 flags) {
+    if (cpu_.state.cpl != 3) return;  // there AC means something else, and nothing is checked
+    cpu_.state.flags = flags;
+    cpu_.update_mode();
+  }
+  Cpu& cpu_;
+  u32 flag_;
+};
+
 /// Full tag word (two bits per physical register) from the abridged tags and the values.
 u16 full_tag_word(const FpuState& fpu);
 /// Abridged tags from a full tag word.
