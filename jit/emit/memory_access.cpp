@@ -148,7 +148,7 @@ RegionEmitter::HostOperand RegionEmitter::probe(const PlannedInstruction& p, con
     }
     a_.jnz(interpret);
   }
-  turn_round(kScratch, kPointer, 64 - (kPageShift - 5));
+  turn_round(kScratch, kPointer, kPageShift - 5);
   a_.and_(kScratch.r32(), Imm(kEntryIndexMask));
   a_.add(kScratch, cpu_mem(TranslatorAccess::shadow(cpu_), 8));
   const i32 tag = a.write ? 8 : 0;
