@@ -343,8 +343,6 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   [[nodiscard]] bool load_pdptes(u64 cr3);
   /// Base added to offsets in `segment`: zero for ES, CS, SS, DS in 64-bit mode.
   u64 active_base(unsigned segment) const { return active_base_[segment]; }
-  /// Pool offset of the code at `rip` when a fetch there hits the shadow page table.
-  std::optional<u64> code_offset(u64 rip);
   bool canonical(u64 linear) const { return sign_extend(linear, 48) == linear; }
   u64 a20_mask() const { return state.a20_masked ? ~(u64{1} << 20) : ~u64{0}; }
 
@@ -456,6 +454,7 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   Boundary handle_boundary(RunExit& exit);
   Block* find_block();
   Block* build_block(u64 linear, const u8* host, u64 offset);
+  Block* find_crossing_block(u64 linear, const u8* host, u64 offset);
   Block* build_uncached(u64 linear);
   void run_block(const Block& block, u64 budget, unsigned first = 0);
   void log_instruction(const Instruction& insn, u64 rip, DecodeResult result);

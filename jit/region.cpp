@@ -34,7 +34,7 @@ class Collector {
       : cpu_(cpu), plan_(plan), options_(options) {}
 
   void collect(Block& head, const RegionRequest& request) {
-    many_ = options_.superblocks && !request.narrow;
+    many_ = options_.superblocks && !request.narrow && !head.crosses();
     page_rip_ = request.rip & ~kPageMask;
     (void)add(head, request.rip);
     // Depth first, so that a block that has one way in follows its parent.

@@ -218,6 +218,12 @@ bool Translator::run(Cpu& cpu, Block& block, u64 budget) {
     if (region == nullptr) return false;
     if (times_full_ != 0 && from != nullptr) from = nullptr;
   }
+  if (block.crosses() && region->context != static_cast<u32>(context >> 32)) {
+    region->context = static_cast<u32>(context >> 32);
+    std::array<u8, 4> id;
+    std::memcpy(id.data(), &region->context, 4);
+    arena_.patch(region->entry + kCrossingContext, id);
+  }
   if (from != nullptr && options_.links) link(*from, *region);
   if (!narrow) {
     jump_targets_[rip & (kJumpTargets - 1)] = {rip, context, region->entry, 0};

@@ -53,6 +53,7 @@ struct TranslatedRegion {
   const u8* entry = nullptr;
   const u8* retired = nullptr;  ///< code that leaves at the region's own start
   u32 bytes = 0;
+  u32 context = 0;  ///< of a block that crosses pages: where its second page was checked
   std::vector<Block*> members;
   std::vector<const ExitRecord*> incoming;  ///< links that lead here
 };

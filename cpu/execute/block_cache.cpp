@@ -20,10 +20,16 @@ void* BlockCache::allocate(std::size_t bytes) {
   return place;
 }
 
+BlockCache::PageCode& BlockCache::page_code(u64 page) {
+  if (page >= pages_.size()) pages_.resize(page + 1);
+  return pages_[page];
+}
+
 Block* BlockCache::insert(u64 offset, u32 key, const Instruction* instructions, unsigned count,
-                          unsigned bytes) {
+                          unsigned bytes, u64 second_offset) {
   auto* block = new (allocate(sizeof(Block))) Block;
   block->offset = offset;
+  block->second_offset = second_offset;
   block->key = key;
   block->count = static_cast<u16>(count);
   block->bytes = static_cast<u16>(bytes);
@@ -34,11 +40,19 @@ Block* BlockCache::insert(u64 offset, u32 key, const Instruction* instructions, 
   block->hash_next = head;
   head = block;
   const u64 page = offset >> kPageShift;
-  if (page >= pages_.size()) pages_.resize(page + 1);
-  block->page_next = pages_[page].first;
-  pages_[page].first = block;
-  pages_[page].lines |= line_mask(offset, bytes);
+  PageCode& first = page_code(page);
+  block->page_next = first.first;
+  first.first = block;
+  first.lines |= line_mask(offset, block->first_bytes());
   memory_.mark_code(page);
+  if (block->crosses()) {
+    const u64 second_page = second_offset >> kPageShift;
+    PageCode& second = page_code(second_page);
+    block->second_next = second.second;
+    second.second = block;
+    second.lines |= line_mask(second_offset, bytes - block->first_bytes());
+    memory_.mark_code(second_page);
+  }
   return block;
 }
 
@@ -48,33 +62,74 @@ void BlockCache::unlink_hash(Block& block) {
   *link = block.hash_next;
 }
 
+void BlockCache::unlink_first(Block& block) {
+  Block** link = &pages_[block.offset >> kPageShift].first;
+  while (*link != &block) link = &(*link)->page_next;
+  *link = block.page_next;
+}
+
+void BlockCache::unlink_second(Block& block) {
+  Block** link = &pages_[block.second_offset >> kPageShift].second;
+  while (*link != &block) link = &(*link)->second_next;
+  *link = block.second_next;
+}
+
+/// Takes a block out of everything but the list that is being walked.
+void BlockCache::drop(Block& block, Handler cancelled) {
+  unlink_hash(block);
+  for (unsigned i = 0; i < block.count; ++i) block.instructions[i].handler = cancelled;
+  if (block.translated != nullptr) translation_->forget(block);
+  ++generation_;
+}
+
 void BlockCache::invalidate(u64 offset, u64 length, Handler cancelled) {
   const u64 page = offset >> kPageShift;
   if (page >= pages_.size()) return;
   if (!(pages_[page].lines & line_mask(offset, length))) return;  // data beside code
   u64 lines = 0;
+  const auto clear_if_empty = [this](u64 which) {
+    if (pages_[which].empty()) {
+      pages_[which].lines = 0;
+      memory_.clear_code(which);
+    }
+  };
   Block** link = &pages_[page].first;
   while (*link != nullptr) {
     Block& block = **link;
-    if (offset < block.offset + block.bytes && block.offset < offset + length) {
+    if (offset < block.offset + block.first_bytes() && block.offset < offset + length) {
       *link = block.page_next;
-      unlink_hash(block);
-      for (unsigned i = 0; i < block.count; ++i) block.instructions[i].handler = cancelled;
-      if (block.translated != nullptr) translation_->forget(block);
-      ++generation_;
+      drop(block, cancelled);
+      if (block.crosses()) {
+        unlink_second(block);
+        clear_if_empty(block.second_offset >> kPageShift);
+      }
     } else {
-      lines |= line_mask(block.offset, block.bytes);
+      lines |= line_mask(block.offset, block.first_bytes());
       link = &block.page_next;
     }
   }
+  link = &pages_[page].second;
+  while (*link != nullptr) {
+    Block& block = **link;
+    const u64 rest = block.bytes - block.first_bytes();
+    if (offset < block.second_offset + rest && block.second_offset < offset + length) {
+      *link = block.second_next;
+      drop(block, cancelled);
+      unlink_first(block);
+      clear_if_empty(block.offset >> kPageShift);
+    } else {
+      lines |= line_mask(block.second_offset, rest);
+      link = &block.second_next;
+    }
+  }
   pages_[page].lines = lines;
-  if (pages_[page].first == nullptr) memory_.clear_code(page);
+  clear_if_empty(page);
 }
 
 void BlockCache::clear() {
   if (translation_ != nullptr) translation_->forget_all();
   for (std::size_t page = 0; page < pages_.size(); ++page) {
-    if (pages_[page].first != nullptr) memory_.clear_code(page);
+    if (!pages_[page].empty()) memory_.clear_code(page);
   }
   std::fill(buckets_.begin(), buckets_.end(), nullptr);
   pages_.clear();

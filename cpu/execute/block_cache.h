@@ -11,17 +11,28 @@
 
 namespace dragoman {
 
-/// A straight run of decoded instructions inside one page.
+/// A straight run of decoded instructions inside one page, or one instruction that reaches into the
+/// next page.
 struct Block {
+  static constexpr u64 kOnePage = ~u64{0};
+
   u64 offset = 0;  ///< pool offset of the first byte
+  u64 second_offset = kOnePage;  ///< pool offset of the part on the next linear page
   u32 key = 0;     ///< mode key (Cpu::update_mode)
   u16 count = 0;
   u16 bytes = 0;
   Block* hash_next = nullptr;
   Block* page_next = nullptr;
+  Block* second_next = nullptr;  ///< in the list of the second page
   Instruction* instructions = nullptr;
   u32 runs = 0;                ///< times interpreted, until it is worth translating
   void* translated = nullptr;  ///< belongs to the Translation
+
+  bool crosses() const { return second_offset != kOnePage; }
+  /// Bytes on the first page.
+  u64 first_bytes() const {
+    return crosses() ? kPageSize - (offset & kPageMask) : bytes;
+  }
 };
 
 class Translation;
@@ -37,15 +48,15 @@ class BlockCache {
 
   explicit BlockCache(GuestMemory& memory);
 
-  Block* find(u64 offset, u32 key) const {
+  Block* find(u64 offset, u32 key, u64 second_offset = Block::kOnePage) const {
     for (Block* b = buckets_[bucket(offset, key)]; b != nullptr; b = b->hash_next) {
-      if (b->offset == offset && b->key == key) return b;
+      if (b->offset == offset && b->key == key && b->second_offset == second_offset) return b;
     }
     return nullptr;
   }
-  /// Copies the instructions into the cache and marks their page as code.
+  /// Copies the instructions into the cache and marks their pages as code.
   Block* insert(u64 offset, u32 key, const Instruction* instructions, unsigned count,
-                unsigned bytes);
+                unsigned bytes, u64 second_offset = Block::kOnePage);
   /// Bytes changed: removes overlapping blocks. Their instructions get the handler `cancelled`,
   /// so that a block that is being executed stops before the next instruction.
   void invalidate(u64 offset, u64 length, Handler cancelled);
@@ -70,19 +81,27 @@ class BlockCache {
   }
   void* allocate(std::size_t bytes);
   void unlink_hash(Block& block);
+  void unlink_first(Block& block);
+  void unlink_second(Block& block);
+  void drop(Block& block, Handler cancelled);
+
 
   GuestMemory& memory_;
   std::vector<Block*> buckets_;
   /// Blocks of one page, and which of its 64-byte lines hold code.
   struct PageCode {
     Block* first = nullptr;
+    Block* second = nullptr;  ///< that end here, on their second page
     u64 lines = 0;
+    bool empty() const { return first == nullptr && second == nullptr; }
   };
   static u64 line_mask(u64 offset, u64 length) {
     const u64 first = (offset & kPageMask) >> 6;
     const u64 last = ((offset & kPageMask) + length - 1) >> 6;
     return (~u64{0} >> (63 - (last - first))) << first;
   }
+
+  PageCode& page_code(u64 page);
 
   std::vector<PageCode> pages_;
   std::vector<std::unique_ptr<std::byte[]>> chunks_;

@@ -209,7 +209,8 @@ Block* Cpu::find_block() {
   Block* block = blocks_->find(offset, mode_key_);
   if (block == nullptr) {
     block = build_block(linear, host, offset);
-    if (block == nullptr) return build_uncached(linear);
+    if (block == nullptr) block = find_crossing_block(linear, host, offset);
+    if (block == nullptr) return fault_pending_ ? nullptr : build_uncached(linear);
   }
   if (!code64() && rip + block->bytes - 1 > state.segments[kCs].limit) {
     return build_uncached(linear);
@@ -219,11 +220,38 @@ Block* Cpu::find_block() {
   return block;
 }
 
-std::optional<u64> Cpu::code_offset(u64 rip) {
-  const u64 linear = code64() ? rip : static_cast<u32>(state.segments[kCs].base + rip);
-  const ShadowTable::Fetch* fetch = shadow_->fetch(linear >> kPageShift);
-  if (fetch == nullptr) return std::nullopt;
-  return memory().memory().offset_of(reinterpret_cast<const u8*>(linear + fetch->delta));
+/// The block of an instruction that begins on one page and ends on the next. Null with a fault
+/// pending when the second page cannot be fetched from, else when only build_uncached() can help.
+Block* Cpu::find_crossing_block(u64 linear, const u8* host, u64 offset) {
+  const u64 available = kPageSize - (linear & kPageMask);
+  const u64 next = linear + available;
+  if (code64() ? !canonical(next)
+               : next >> 32 != 0 || state.rip() + available > state.segments[kCs].limit)
+    return nullptr;
+  const ShadowTable::Fetch* fetch = shadow_->fetch(next >> kPageShift);
+  if (fetch == nullptr) {
+    PageWalk walk;
+    if (!translate(next, AccessType::kExecute, Privilege::kCurrent, walk)) return nullptr;
+    fill_shadow(*shadow_, next, AccessType::kExecute, walk);
+    fetch = shadow_->fetch(next >> kPageShift);
+    if (fetch == nullptr) return nullptr;
+  }
+  spaces_->note_executed(*fetch);
+  const u8* second = reinterpret_cast<const u8*>(next + fetch->delta);
+  const u64 second_offset = memory().memory().offset_of(second);
+  if (Block* block = blocks_->find(offset, mode_key_, second_offset)) return block;
+
+  std::array<u8, 15> code;
+  const std::size_t first_bytes = static_cast<std::size_t>(available);
+  if (first_bytes >= code.size()) return nullptr;
+  std::memcpy(code.data(), host, first_bytes);
+  std::memcpy(code.data() + first_bytes, second, code.size() - first_bytes);
+  Instruction insn;
+  if (decode_for(model_, code, mode_, insn) != DecodeResult::kOk || insn.length <= first_bytes)
+    return nullptr;
+  insn.handler = select_handler(*this, insn);
+  if (log().enabled(LogCategory::kInAsm)) log_instruction(insn, state.rip(), DecodeResult::kOk);
+  return blocks_->insert(offset, mode_key_, &insn, 1, insn.length, second_offset);
 }
 
 Block* Cpu::build_block(u64 linear, const u8* host, u64 offset) {

@@ -24,6 +24,9 @@ bool emit_region(Cpu& cpu, const RegionPlan& plan, const TranslatorOptions& opti
 inline constexpr unsigned kOtherPageContext = 5 + 7;
 inline constexpr unsigned kOtherPageJump = 5 + 11 + 2;
 
+/// Of a region that crosses pages, behind its entry: the fetch context it holds in.
+inline constexpr unsigned kCrossingContext = 7;
+
 /// How a handler called from host code ended; the stub goes on accordingly.
 enum class HandlerOutcome : u32 {
   kLeave = 0,     ///< to the run loop; RIP is in the state

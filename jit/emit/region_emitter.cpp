@@ -90,6 +90,11 @@ bool RegionEmitter::emit(EmittedRegion& result) {
   for (std::size_t i = 0; i < plan_.blocks.size(); ++i) block_labels_.push_back(a_.newLabel());
 
   a_.bind(entry);
+  if (plan_.blocks[0].block->crosses()) {
+    // Its second page is there as long as fetches go where they went when this was entered last.
+    a_.cmp(cpu_mem(TranslatorAccess::fetch_context(cpu_) + 4, 4), Imm(0x7fffffff));
+    a_.long_().jne(retired_);
+  }
   // Enough for the longest way through: it is charged where it ends.
   a_.cmp(frame_mem(&cpu_.frame.budget, 8), plan_.instructions);
   a_.long_().jl(retired_);
