@@ -74,7 +74,7 @@ void RegionEmitter::leave(u64 rip, ExitKind kind) {
       a_.long_().jmp(r.exit);
       a_.bind(slow);
       a_.mov(kPointer, Imm(rip));
-      leave_indirect();
+      a_.jmp(frame_mem(&cpu_.frame.dispatch_stub, 8));
     }
     a_.bind(r.exit);
   }
@@ -93,31 +93,53 @@ void RegionEmitter::leave_direct(u64 rip, unsigned pending) {
     leave(rip, same_page ? ExitKind::kSamePage : ExitKind::kOtherPage);
   } else {
     a_.mov(kPointer, Imm(rip));
-    leave_indirect();
+    a_.jmp(frame_mem(&cpu_.frame.dispatch_stub, 8));
   }
 }
 
-/// Target in kPointer.
-void RegionEmitter::leave_indirect() {
-  if (!options_.returns) {
-    a_.jmp(frame_mem(&cpu_.frame.dispatch_stub, 8));
-    return;
-  }
-  // The look-up of the dispatch stub, here so that every branch is predicted for itself.
+/// Target in kPointer. With `unchecked`, RET or JMP whose target may not be canonical: such a one is
+/// never in the table, so that only a miss has to look; what was done for the branch is undone then.
+void RegionEmitter::leave_indirect(const PlannedInstruction* unchecked, i64 stack_moved) {
   const Label miss = a_.newLabel();
   static_assert(sizeof(JumpTarget) == 32);
   a_.mov(frame_mem(&cpu_.state.regs[kRip], 8), kPointer);
-  turn_round(kScratch, kPointer, 64 - 5);
-  a_.and_(kScratch.r32(), Imm((kJumpTargets - 1) << 5));
-  a_.add(kScratch, frame_mem(&cpu_.frame.jump_table, 8));
-  a_.cmp(kPointer, x86::ptr(kScratch, 0, 8));
-  a_.jne(miss);
-  a_.mov(kPointer, cpu_mem(TranslatorAccess::fetch_context(cpu_), 8));
-  a_.cmp(kPointer, x86::ptr(kScratch, 8, 8));
-  a_.jne(miss);
-  a_.jmp(x86::ptr(kScratch, 16, 8));
-  a_.bind(miss);
-  a_.jmp(frame_mem(&cpu_.frame.miss_stub, 8));
+  if (options_.returns) {
+    // The look-up of the dispatch stub, here so that every branch is predicted for itself.
+    turn_round(kScratch, kPointer, 64 - 5);
+    a_.and_(kScratch.r32(), Imm((kJumpTargets - 1) << 5));
+    a_.add(kScratch, frame_mem(&cpu_.frame.jump_table, 8));
+    a_.cmp(kPointer, x86::ptr(kScratch, 0, 8));
+    a_.jne(miss);
+    a_.mov(kPointer, cpu_mem(TranslatorAccess::fetch_context(cpu_), 8));
+    a_.cmp(kPointer, x86::ptr(kScratch, 8, 8));
+    a_.jne(miss);
+    a_.jmp(x86::ptr(kScratch, 16, 8));
+  }
+  const auto go = [=, this, pending = pending_] {
+    a_.bind(miss);
+    if (unchecked != nullptr) {
+      const Label good = a_.newLabel();
+      a_.mov(kPointer, frame_mem(&cpu_.state.regs[kRip], 8));
+      a_.sar(kPointer, 47);
+      a_.add(kPointer, 1);
+      a_.cmp(kPointer, 1);
+      a_.jbe(good);
+      if (stack_moved != 0) move_stack_pointer(-stack_moved);
+      a_.add(frame_mem(&cpu_.frame.budget, 8), pending + 1);
+      pending_ = pending;
+      a_.lea(kScratch, x86::ptr(site(*unchecked, nullptr)));
+      a_.call(frame_mem(&cpu_.frame.interpret_stub, 8));
+      a_.ud2();  // a branch never goes on behind itself
+      a_.bind(good);
+    }
+    a_.mov(kPointer, frame_mem(&cpu_.state.regs[kRip], 8));
+    a_.jmp(frame_mem(options_.returns ? &cpu_.frame.miss_stub : &cpu_.frame.dispatch_stub, 8));
+  };
+  if (options_.returns) {
+    out_of_line_.push_back(go);
+  } else {
+    go();
+  }
 }
 
 u64 RegionEmitter::branch_target(const PlannedInstruction& p) const {
@@ -225,10 +247,11 @@ void RegionEmitter::emit_jump(const PlannedInstruction& p) {
     if (bytes == 4) a_.mov(kPointer.r32(), kPointer.r32());
     if (bytes == 2) a_.movzx(kPointer.r32(), kPointer.r16());
   }
-  check_target(p);
+  const bool late = plan_.code_bits == 64;
+  if (!late) check_target(p);
   charge(pending_ + 1);
   put_vectors_away();
-  leave_indirect();
+  leave_indirect(late ? &p : nullptr);
 }
 
 /// kPointer = the branch target of 2, 4 or 8 bytes in memory.
@@ -287,11 +310,13 @@ void RegionEmitter::emit_return(const PlannedInstruction& p) {
   want_flags_in_memory();
   load_target(bytes, from);
   flags_ = {};
-  check_target(p);
-  move_stack_pointer(i64{bytes} + static_cast<u16>(insn.immediate));
+  const i64 released = i64{bytes} + static_cast<u16>(insn.immediate);
+  const bool late = plan_.code_bits == 64;
+  if (!late) check_target(p);
+  move_stack_pointer(released);
   charge(pending_ + 1);
   put_vectors_away();
-  leave_indirect();
+  leave_indirect(late ? &p : nullptr, released);
 }
 
 }  // namespace dragoman

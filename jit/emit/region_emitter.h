@@ -134,7 +134,7 @@ class RegionEmitter {
   void charge(unsigned count);
   void leave(u64 rip, ExitKind kind);
   void leave_direct(u64 rip, unsigned pending);
-  void leave_indirect();
+  void leave_indirect(const PlannedInstruction* unchecked = nullptr, i64 stack_moved = 0);
   void leave_with_state();
   void go_to_block(int target, bool back_edge, unsigned pending);
   void check_target(const PlannedInstruction& p);
@@ -158,7 +158,7 @@ class RegionEmitter {
   };
   std::vector<Start> starts_;
   std::vector<Label> block_labels_;
-  std::vector<std::function<void()>> out_of_line_;
+  std::deque<std::function<void()>> out_of_line_;  ///< may grow while it is worked off
   /// Where an instruction ends, and where the flags are there.
   struct InstructionEnd {
     Label label;
