@@ -63,9 +63,16 @@ class Collector {
   /// The block of the region at `rip`, if it can be part of it.
   int member(u64 rip, unsigned depth) {
     if (!many_ || (rip & ~kPageMask) != page_rip_) return -1;
+    // A loop's first round is a copy of its own: what it looked up need not be looked up again.
+    unsigned instances = 0;
+    int newest = -1;
     for (std::size_t i = 0; i < plan_.blocks.size(); ++i) {
-      if (plan_.blocks[i].rip == rip) return static_cast<int>(i);
+      if (plan_.blocks[i].rip != rip) continue;
+      ++instances;
+      newest = static_cast<int>(i);
     }
+    if (newest >= 0 && (instances > 1 || !active_[static_cast<std::size_t>(newest)] || !fits(newest)))
+      return newest;
     if (plan_.blocks.size() >= kMaxRegionBlocks || depth > 12) return -1;
     const Block& head = *plan_.blocks[0].block;
     const u64 offset = (head.offset & ~kPageMask) | (rip & kPageMask);
@@ -79,7 +86,19 @@ class Collector {
     return index;
   }
 
+  bool fits(int index) const {
+    return plan_.blocks.size() < kMaxRegionBlocks &&
+           plan_.instructions + plan_.blocks[static_cast<std::size_t>(index)].block->count <=
+               kMaxRegionInstructions;
+  }
+
   void visit(int index, unsigned depth = 0) {
+    active_[static_cast<std::size_t>(index)] = true;
+    visit_edges(index, depth);
+    active_[static_cast<std::size_t>(index)] = false;
+  }
+
+  void visit_edges(int index, unsigned depth) {
     const std::size_t count = plan_.blocks[static_cast<std::size_t>(index)].instructions.size();
     for (std::size_t i = 0; i < count; ++i) {
       const PlannedInstruction p = plan_.blocks[static_cast<std::size_t>(index)].instructions[i];
@@ -127,6 +146,7 @@ class Collector {
   const TranslatorOptions& options_;
   bool many_ = false;
   u64 page_rip_ = 0;
+  std::array<bool, kMaxRegionBlocks> active_{};  // blocks whose edges are being followed
 };
 
 // --- Shared probes --------------------------------------------------------------------------
@@ -152,30 +172,102 @@ class Grouper {
   }
 
   void run() {
+    find_constants();
+    find_dominators();
     for (std::size_t i = 0; i < plan_.blocks.size(); ++i) {
       PlannedBlock& b = plan_.blocks[i];
-      Values values;
-      if (b.parent >= 0) {
-        values = at_branch_[{b.parent, b.parent_index}];
-      } else {
-        for (unsigned r = 0; r < 16; ++r) values.registers[r] = fresh();
-      }
+      Values values = b.parent >= 0 ? at_edge_[{b.parent, b.parent_index}] : start_of_join(i);
       for (unsigned k = 0; k < b.instructions.size(); ++k) {
-        step(b.instructions[k], values);
-        const bool to_child = is_parent(static_cast<int>(i), k);
-        if (to_child) at_branch_[{static_cast<int>(i), k}] = values;
+        PlannedInstruction& p = b.instructions[k];
+        step(p, values);
+        if (p.target >= 0) at_edge_[{static_cast<int>(i), k}] = values;
       }
+      if (b.next >= 0)
+        at_edge_[{static_cast<int>(i), static_cast<unsigned>(b.instructions.size() - 1)}] = values;
     }
     assign_slots();
   }
 
  private:
-  bool is_parent(int block, unsigned index) const {
+  /// Registers nothing in the region writes: their values are the same wherever control comes from.
+  void find_constants() {
+    u32 written = 0;
     for (const PlannedBlock& b : plan_.blocks) {
-      if (b.parent == block && b.parent_index == index) return true;
+      for (const PlannedInstruction& p : b.instructions) written |= p.registers_written;
     }
-    return false;
+    constants_ = ~written & 0xffff;
+    symbols_ = 16;  // 1 to 16 are the registers as the region found them
   }
+
+  struct Edge {
+    std::size_t from;
+    unsigned at;
+  };
+  std::vector<Edge> edges_to(std::size_t target) const {
+    std::vector<Edge> edges;
+    for (std::size_t i = 0; i < plan_.blocks.size(); ++i) {
+      const PlannedBlock& b = plan_.blocks[i];
+      for (unsigned k = 0; k < b.instructions.size(); ++k) {
+        if (b.instructions[k].target == static_cast<int>(target)) edges.push_back({i, k});
+      }
+      if (b.next == static_cast<int>(target))
+        edges.push_back({i, static_cast<unsigned>(b.instructions.size() - 1)});
+    }
+    return edges;
+  }
+
+  /// dominators_[b]: blocks on every way from the entry to b.
+  void find_dominators() {
+    const std::size_t count = plan_.blocks.size();
+    dominators_.assign(count, ~u32{0});
+    dominators_[0] = 1;
+    for (bool changed = true; changed;) {
+      changed = false;
+      for (std::size_t i = 1; i < count; ++i) {
+        u32 set = ~u32{0};
+        for (const Edge& e : edges_to(i)) set &= dominators_[e.from];
+        set |= 1u << i;
+        changed |= set != dominators_[i];
+        dominators_[i] = set;
+      }
+    }
+  }
+
+  /// Where several ways meet, only what all of them bring is known. A way round a loop brings what
+  /// the loop was entered with: slots are never used again for another group.
+  Values start_of_join(std::size_t index) {
+    Values values;
+    for (unsigned r = 0; r < 16; ++r)
+      values.registers[r] = constants_ >> r & 1 ? Value{r + 1, 0} : fresh();
+    if (index == 0) return values;
+    bool first = true;
+    for (const Edge& e : edges_to(index)) {
+      if (dominators_[e.from] >> index & 1) continue;  // round the loop
+      if (e.from >= index) return without_groups(values);
+      const Values& from = at_edge_.at({static_cast<int>(e.from), e.at});
+      if (first) {
+        values.reads = from.reads;
+        values.writes = from.writes;
+      } else {
+        keep_common(values.reads, from.reads);
+        keep_common(values.writes, from.writes);
+      }
+      first = false;
+    }
+    return values;
+  }
+  static Values without_groups(Values values) {
+    values.reads.clear();
+    values.writes.clear();
+    return values;
+  }
+  static void keep_common(std::map<BaseKey, int>& kept, const std::map<BaseKey, int>& other) {
+    std::erase_if(kept, [&](const auto& entry) {
+      const auto found = other.find(entry.first);
+      return found == other.end() || found->second != entry.second;
+    });
+  }
+
   Value fresh() { return {++symbols_, 0}; }
 
   /// Segments whose accesses need no look at a limit.
@@ -337,7 +429,9 @@ class Grouper {
   bool wide_;
   u32 key_ = 0;
   u32 symbols_ = 0;
-  std::map<std::pair<int, unsigned>, Values> at_branch_;
+  u32 constants_ = 0;
+  std::vector<u32> dominators_;
+  std::map<std::pair<int, unsigned>, Values> at_edge_;
 };
 
 // --- Flags ----------------------------------------------------------------------------------

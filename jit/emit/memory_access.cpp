@@ -194,8 +194,9 @@ RegionEmitter::HostOperand RegionEmitter::probe(const PlannedInstruction& p, con
     a_.bind(failed);
     flags_ = before;
     pending_ = pending;
-    if (group != nullptr && span > a.bytes) {
-      // The group's page cannot be had as a whole: the same instructions without sharing.
+    if (group != nullptr) {
+      // The group's page cannot be had, so that its other members would find nothing in the slot:
+      // the same instructions without sharing.
       want_flags_in_memory();
       charge(pending_);
       if (plan_.vex) a_.vzeroupper();
