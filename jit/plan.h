@@ -95,12 +95,14 @@ struct RegionPlan {
   bool floating_point = false;
   bool zeroes_uppers = false;  ///< has VZEROUPPER
   unsigned instructions = 0;
+  bool counted = false;  ///< counts its runs, to become a superblock when there are many
 };
 
 /// What makes one translation of a block differ from another.
 struct RegionRequest {
   u64 rip = 0;
   bool narrow = false;  ///< every access probes for itself, one block only
+  bool hot = false;     ///< the second tier: with the blocks around it
 };
 
 /// Instructions on the longest way through a region, loops once.

@@ -34,7 +34,7 @@ class Collector {
       : cpu_(cpu), plan_(plan), options_(options) {}
 
   void collect(Block& head, const RegionRequest& request) {
-    many_ = options_.superblocks && !request.narrow && !head.crosses();
+    many_ = request.hot;
     page_rip_ = request.rip & ~kPageMask;
     (void)add(head, request.rip);
     // Depth first, so that a block that has one way in follows its parent.
@@ -478,6 +478,7 @@ RegionPlan plan_region(Cpu& cpu, Block& head, const RegionRequest& request,
   RegionPlan plan;
   plan.code_bits = cpu.decode_mode().code_bits;
   plan.stack_mask = cpu.stack_mask();
+  plan.counted = options.superblocks && !request.hot && !request.narrow && !head.crosses();
   plan.blocks.reserve(kMaxRegionBlocks);
   Collector(cpu, plan, options).collect(head, request);
   if (options.shared_probes && !request.narrow) Grouper(cpu, plan).run();

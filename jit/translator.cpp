@@ -147,7 +147,7 @@ TranslatedRegion* Translator::find(const Block& block, u64 rip, bool narrow) con
   return nullptr;
 }
 
-void Translator::translate(Cpu&, Block& block, u64 rip) { (void)translate(block, {rip, false}); }
+void Translator::translate(Cpu&, Block& block, u64 rip) { (void)translate(block, {rip, false, false}); }
 
 TranslatedRegion* Translator::translate(Block& block, const RegionRequest& request) {
   const RegionPlan plan = plan_region(cpu_, block, request, options_);
@@ -214,7 +214,7 @@ bool Translator::run(Cpu& cpu, Block& block, u64 budget) {
   TranslatedRegion* region = find(block, rip, narrow);
   if (region == nullptr) {
     if (!narrow && ++block.runs < options_.runs_before_translation) return false;
-    region = translate(block, {rip, narrow});
+    region = translate(block, {rip, narrow, false});
     if (region == nullptr) return false;
     if (times_full_ != 0 && from != nullptr) from = nullptr;
   }
@@ -241,6 +241,11 @@ bool Translator::run(Cpu& cpu, Block& block, u64 budget) {
   const u64 executed = static_cast<u64>(entry_budget_ - f.budget);
   host_instructions_ += executed;
   cpu.state.instructions = entry_instructions_ + executed;
+  if (exit->kind == ExitKind::kHot) {
+    cpu.state.rip() = exit->rip;
+    if (Block* head = exit->region->head; !exit->region->dead) promote(*head, *exit->region);
+    return true;
+  }
   if (exit->kind != ExitKind::kState) {
     cpu.state.rip() = exit->rip;
     if (exit->jump != nullptr) {
@@ -253,6 +258,16 @@ bool Translator::run(Cpu& cpu, Block& block, u64 budget) {
     return true;
   }
   return executed != 0 || exit->kind != ExitKind::kRetired;
+}
+
+/// The second tier: the block again, with the blocks it goes to and back from.
+void Translator::promote(Block& block, TranslatedRegion& region) {
+  region.runs_left = 0x7fffffff;  // once is enough, also when nothing comes of it
+  TranslatedRegion* const better = translate(block, {region.rip, false, true});
+  if (better == nullptr) return;
+  ++superblock_count_;
+  std::erase(translations_of(block).heads, &region);
+  arena_.patch(region.entry, jump_code(region.entry, better->entry));
 }
 
 // --- Linking and forgetting -----------------------------------------------------------------
@@ -325,11 +340,11 @@ void Translator::forget_all() {
 
 std::string Translator::describe_statistics() const {
   std::string text = fmt::format(
-      "translator: {} regions of {} instructions, {} bytes of host code now, {} links ({} narrow), "
+      "translator: {} regions ({} superblocks) of {} instructions, {} bytes of host code now, {} links ({} narrow), "
       "cache full {} times\n"
       "executed: {} instructions in host code, {} in all; host code entered {} times; "
       "{} memory accesses looked up in C++\n",
-      translated_count_, translated_instructions_, code_bytes_, linked_count_, narrow_count_,
+      translated_count_, superblock_count_, translated_instructions_, code_bytes_, linked_count_, narrow_count_,
       times_full_, host_instructions_, cpu_.state.instructions, entered_count_, slow_accesses_);
   std::vector<std::pair<u64, std::size_t>> most;
   u64 total = 0;

@@ -32,6 +32,7 @@ enum class ExitKind : u8 {
   kSamePage,   ///< a direct branch inside the page: the link stays true however it is mapped
   kOtherPage,  ///< another one: the link holds as long as the fetch context is the same
   kNarrow,     ///< the accesses of a group cannot share a probe this time
+  kHot,        ///< at the region's start: it ran often enough for the second tier
   kState,      ///< RIP is in the state already
 };
 
@@ -44,12 +45,16 @@ struct ExitRecord {
   ExitKind kind = ExitKind::kRetired;
 };
 
+/// Runs of a translated block before it becomes the head of a superblock.
+inline constexpr i32 kRunsToSuperblock = 1000;
+
 struct TranslatedRegion {
   Block* head = nullptr;
   u64 rip = 0;
   u32 limit = 0;      ///< of CS outside 64-bit mode: the code was checked against it
   bool narrow = false;
   bool dead = false;  ///< its bytes changed
+  i32 runs_left = kRunsToSuperblock;
   const u8* entry = nullptr;
   const u8* retired = nullptr;  ///< code that leaves at the region's own start
   u32 bytes = 0;
@@ -157,6 +162,7 @@ class Translator final : public Translation {
   void link(const ExitRecord& exit, TranslatedRegion& target);
   void unlink(const ExitRecord& exit);
   void retire(TranslatedRegion& region);
+  void promote(Block& block, TranslatedRegion& region);
   void write_perf_map(const TranslatedRegion& region, u64 bytes);
 
   Cpu& cpu_;
@@ -181,6 +187,7 @@ class Translator final : public Translation {
   u64 translated_instructions_ = 0;
   u64 linked_count_ = 0;
   u64 narrow_count_ = 0;
+  u64 superblock_count_ = 0;
   u64 entered_count_ = 0;
   u64 slow_accesses_ = 0;
   u64 host_instructions_ = 0;  // guest instructions executed by host code

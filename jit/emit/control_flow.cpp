@@ -61,7 +61,7 @@ void RegionEmitter::leave(u64 rip, ExitKind kind) {
   r.record.region = region_;
   r.record.rip = rip;
   r.record.kind = kind;
-  if (kind != ExitKind::kRetired) {
+  if (kind != ExitKind::kRetired && kind != ExitKind::kHot) {
     r.jump = a_.newLabel();
     r.exit = a_.newLabel();
     a_.bind(r.jump);

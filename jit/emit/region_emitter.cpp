@@ -95,6 +95,16 @@ bool RegionEmitter::emit(EmittedRegion& result) {
     a_.cmp(cpu_mem(TranslatorAccess::fetch_context(cpu_) + 4, 4), Imm(0x7fffffff));
     a_.long_().jne(retired_);
   }
+  if (plan_.counted) {
+    const Label hot = a_.newLabel();
+    a_.mov(kScratch, Imm(reinterpret_cast<u64>(&region_->runs_left)));
+    a_.sub(x86::ptr(kScratch, 0, 4), 1);
+    a_.js(hot);
+    out_of_line_.push_back([=, this] {
+      a_.bind(hot);
+      leave(plan_.blocks[0].rip, ExitKind::kHot);
+    });
+  }
   // Enough for the longest way through: it is charged where it ends.
   a_.cmp(frame_mem(&cpu_.frame.budget, 8), plan_.instructions);
   a_.long_().jl(retired_);
