@@ -40,9 +40,11 @@ bool host_has(Feature feature) {
 }
 
 /// Host registers that would be needed for guest registers without one of their own.
-bool enough_scratch(const OperandUses& uses) {
+bool enough_scratch(const Instruction& insn, const OperandUses& uses) {
   std::array<int, 2> homeless{-1, -1};
-  const unsigned available = uses.memory ? 1 : 2;
+  // MULX reads its memory before it writes, so that the address's register can be a result.
+  const bool replaces = row(insn.row).operation == Operation::kMulx;
+  const unsigned available = uses.memory && !replaces ? 1 : 2;
   for (unsigned i = 0; i < uses.count; ++i) {
     const int gpr = uses.list[i].gpr;
     if (gpr < 0 || pinned(static_cast<unsigned>(gpr))) continue;
@@ -75,7 +77,7 @@ Emission classify_copied(const Instruction& insn) {
   if (!has_host_instruction(insn) || !host_has(row(insn.row).feature))
     return Emission::kInterpreted;
   const OperandUses uses = operand_uses(insn);
-  if (!uses.supported || !enough_scratch(uses) || !high_byte_fits(uses))
+  if (!uses.supported || !enough_scratch(insn, uses) || !high_byte_fits(uses))
     return Emission::kInterpreted;
   return Emission::kCopied;
 }
@@ -98,6 +100,9 @@ Emission classify_branch(const Cpu& cpu, const Instruction& insn, u64 next_rip) 
       return same_size || relative ? Emission::kJump : Emission::kInterpreted;
     case Operation::kCallNear:
       return same_size ? Emission::kCall : Emission::kInterpreted;
+    case Operation::kJcxz:
+    case Operation::kLoop:
+      return insn.address_size >= 4 ? Emission::kCountBranch : Emission::kInterpreted;
     case Operation::kRetNear:
       return same_size ? Emission::kReturn : Emission::kInterpreted;
     default:
@@ -223,6 +228,8 @@ u32 general_registers_written(const Instruction& insn, Emission how) {
     case Emission::kCall:
     case Emission::kReturn:
       return 1u << kRsp;
+    case Emission::kCountBranch:
+      return r.operation == Operation::kLoop ? 1u << kRcx : 0;
     case Emission::kPop:
       return 1u << kRsp | 1u << insn.reg;
     case Emission::kLeave:
@@ -396,7 +403,8 @@ PlannedInstruction plan_instruction(const Cpu& cpu, const Instruction& insn, u64
       break;
   }
   const bool leaves = p.how == Emission::kInterpreted || p.how == Emission::kJump ||
-                      p.how == Emission::kCall || p.how == Emission::kReturn;
+                      p.how == Emission::kCall || p.how == Emission::kReturn ||
+                      p.how == Emission::kCountBranch;
   p.may_leave = p.may_leave || leaves || p.operand.present || p.stack.present;
   p.registers_written = general_registers_written(insn, p.how);
   return p;

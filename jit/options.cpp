@@ -7,7 +7,7 @@ namespace dragoman {
 namespace {
 
 constexpr TranslatorOptionInfo kInfos[] = {
-    {"cache", "size of the code cache, 1M to 1G (64M)"},
+    {"cache", "size of the code cache, 1M to 1G (256M)"},
     {"threshold", "runs of a block before it is translated, 1 to 1000000 (12)"},
     {"links", "jumps from block to block without a look-up"},
     {"liveness", "flags nobody reads are not saved"},

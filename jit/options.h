@@ -12,7 +12,7 @@
 namespace dragoman {
 
 struct TranslatorOptions {
-  u64 cache_bytes = 64 * kMiB;       ///< of host code, tables of the blocks not included
+  u64 cache_bytes = 256 * kMiB;      ///< of host code, tables of the blocks not included
   u32 runs_before_translation = 12;  ///< of a block by the interpreter
   bool links = true;                 ///< jumps from block to block without a look-up
   bool flag_liveness = true;         ///< flags nobody reads are not saved

@@ -13,8 +13,8 @@ namespace dragoman {
 
 /// How an instruction becomes host code.
 enum class Emission : u8 {
-  kNothing,      ///< no visible effect
-  kCopied,       ///< the same instruction with renamed registers and a host address
+  kNothing,  ///< no visible effect
+  kCopied,   ///< the same instruction with renamed registers and a host address
   kLea,
   kPush,
   kPop,
@@ -23,6 +23,7 @@ enum class Emission : u8 {
   kDirection,    ///< CLD, STD
   kVector,       ///< SSE, AVX: the same bytes with renamed registers
   kConditional,  ///< Jcc
+  kCountBranch,  ///< JCXZ, LOOP
   kJump,
   kCall,
   kReturn,
@@ -34,10 +35,10 @@ struct PlannedAccess {
   bool present = false;
   bool write = false;
   u8 bytes = 0;
-  i16 group = -1;       ///< accesses that share a probe, or -1
+  i16 group = -1;        ///< accesses that share a probe, or -1
   bool leader = false;   ///< probes for its group
   bool aligned = false;  ///< #GP unless the address is a multiple of `bytes`
-  i64 offset = 0;       ///< from the group's base value
+  i64 offset = 0;        ///< from the group's base value
 };
 
 /// Flags in `live_after`: the arithmetic flags an instruction may read, and one for "an exact copy
@@ -48,15 +49,15 @@ struct PlannedInstruction {
   const Instruction* insn = nullptr;
   u64 next_rip = 0;
   Emission how = Emission::kInterpreted;
-  bool may_leave = false;      ///< may fault, end up in C++ or leave the region
-  bool needs_flags = false;    ///< wants the guest's flags in the host's register
-  bool writes_flags = false;   ///< leaves the guest's flags in the host's register
+  bool may_leave = false;     ///< may fault, end up in C++ or leave the region
+  bool needs_flags = false;   ///< wants the guest's flags in the host's register
+  bool writes_flags = false;  ///< leaves the guest's flags in the host's register
   u32 live_after = 0;
-  u32 registers_written = 0;   ///< general registers, as a set of bits
-  PlannedAccess operand;       ///< of the ModRM operand
-  PlannedAccess stack;         ///< of PUSH, POP, CALL, RET, LEAVE
-  int target = -1;             ///< block of the region a direct branch goes to, or -1
-  bool back_edge = false;      ///< that branch closes a loop
+  u32 registers_written = 0;  ///< general registers, as a set of bits
+  PlannedAccess operand;      ///< of the ModRM operand
+  PlannedAccess stack;        ///< of PUSH, POP, CALL, RET, LEAVE
+  int target = -1;            ///< block of the region a direct branch goes to, or -1
+  bool back_edge = false;     ///< that branch closes a loop
 
   u64 rip() const { return next_rip - insn->length; }
 };
@@ -69,7 +70,7 @@ struct PlannedBlock {
   unsigned parent_index = 0;  ///< its instruction that does
   unsigned entries = 0;       ///< edges that come here
   bool loop_head = false;
-  int next = -1;              ///< block behind the last instruction, when it falls through
+  int next = -1;  ///< block behind the last instruction, when it falls through
   bool next_back_edge = false;
   bool falls_through = true;
   u32 live_in = 0;
@@ -80,7 +81,9 @@ struct AccessGroup {
   bool write = false;
   i64 low = 0, high = 0;  ///< bytes covered, from the base value
   unsigned members = 0;
-  int slot = -1;          ///< where the delta is kept, in TranslatorFrame::deltas
+  u32 align = 0;         ///< bytes to a multiple of which members are aligned, or 0
+  i64 align_offset = 0;  ///< one of them
+  int slot = -1;         ///< where the delta is kept, in TranslatorFrame::deltas
 };
 
 struct RegionPlan {
@@ -88,10 +91,10 @@ struct RegionPlan {
   std::vector<AccessGroup> groups;
   unsigned code_bits = 64;
   u64 stack_mask = ~u64{0};
-  u32 vectors_used = 0;     ///< XMM/YMM registers
+  u32 vectors_used = 0;  ///< XMM/YMM registers
   u32 vectors_written = 0;
-  u32 vectors_wide = 0;     ///< written with 256 bits
-  bool vex = false;         ///< has VEX-coded vector instructions
+  u32 vectors_wide = 0;  ///< written with 256 bits
+  bool vex = false;      ///< has VEX-coded vector instructions
   bool floating_point = false;
   bool zeroes_uppers = false;  ///< has VZEROUPPER
   unsigned instructions = 0;

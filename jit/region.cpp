@@ -56,7 +56,7 @@ class Collector {
     plan_.instructions += block.count;
     const PlannedInstruction& last = b.instructions.back();
     b.falls_through = last.how != Emission::kJump && last.how != Emission::kCall &&
-                      last.how != Emission::kReturn;
+                      last.how != Emission::kReturn && last.how != Emission::kCountBranch;
     return static_cast<int>(plan_.blocks.size() - 1);
   }
 
@@ -71,7 +71,8 @@ class Collector {
       ++instances;
       newest = static_cast<int>(i);
     }
-    if (newest >= 0 && (instances > 1 || !active_[static_cast<std::size_t>(newest)] || !fits(newest)))
+    if (newest >= 0 &&
+        (instances > 1 || !active_[static_cast<std::size_t>(newest)] || !fits(newest)))
       return newest;
     if (plan_.blocks.size() >= kMaxRegionBlocks || depth > 12) return -1;
     const Block& head = *plan_.blocks[0].block;
@@ -161,8 +162,8 @@ struct Value {
 using BaseKey = std::tuple<u32, u32, u8, u8>;
 
 struct Values {
-  std::array<Value, 17> registers;          // [kZeroRegister] is the constant 0
-  std::map<BaseKey, int> reads, writes;     // newest group of each base
+  std::array<Value, 17> registers;       // [kZeroRegister] is the constant 0
+  std::map<BaseKey, int> reads, writes;  // newest group of each base
 };
 
 class Grouper {
@@ -280,6 +281,9 @@ class Grouper {
     access.offset = offset;
     const auto fits = [&](int index) {
       const AccessGroup& g = plan_.groups[static_cast<std::size_t>(index)];
+      if (access.aligned && g.align != 0 &&
+          (offset - g.align_offset) % static_cast<i64>(std::min<u32>(g.align, access.bytes)) != 0)
+        return false;
       return std::max(g.high, offset + access.bytes) - std::min(g.low, offset) <= kMaxSpan;
     };
     int found = -1;
@@ -291,7 +295,7 @@ class Grouper {
     }
     if (found < 0) {
       found = static_cast<int>(plan_.groups.size());
-      plan_.groups.push_back({access.write, offset, offset + access.bytes, 0, -1});
+      plan_.groups.push_back({access.write, offset, offset + access.bytes, 0, 0, 0, -1});
       access.leader = true;
       (access.write ? values.writes : values.reads)[base] = found;
       if (access.write) values.reads[base] = found;
@@ -300,6 +304,10 @@ class Grouper {
     g.low = std::min(g.low, offset);
     g.high = std::max(g.high, offset + access.bytes);
     ++g.members;
+    if (access.aligned && access.bytes > g.align) {
+      g.align = access.bytes;
+      g.align_offset = offset;
+    }
     access.group = static_cast<i16>(found);
   }
 
@@ -307,7 +315,7 @@ class Grouper {
     PlannedAccess& access = p.operand;
     const Instruction& insn = *p.insn;
     if (!access.present || insn.address_size * 8u != plan_.code_bits || !plain(insn.segment) ||
-        insn.has(kInsnLock) || access.aligned || row(insn.row).operation == Operation::kXchg)
+        insn.has(kInsnLock) || row(insn.row).operation == Operation::kXchg)
       return;
     const u8 segment = wide_ && insn.segment < kFs ? 0 : insn.segment;
     i64 offset = insn.displacement;
@@ -326,7 +334,8 @@ class Grouper {
   }
 
   void stack_access(PlannedInstruction& p, Values& values, i64 at, Gpr base) {
-    if (!p.stack.present || plan_.stack_mask != size_mask(plan_.code_bits / 8) || !plain(kSs)) return;
+    if (!p.stack.present || plan_.stack_mask != size_mask(plan_.code_bits / 8) || !plain(kSs))
+      return;
     const Value sp = values.registers[base];
     join(p.stack, values, {sp.symbol, 0, 0, wide_ ? u8{0} : u8{kSs}}, sp.offset + at);
   }
@@ -382,11 +391,12 @@ class Grouper {
   bool copied_value(const PlannedInstruction& p, Values& values) {
     const Row& r = row(p.insn->row);
     const OperandUses uses = operand_uses(*p.insn);
-    if (uses.memory || uses.count == 0 || uses.list[0].gpr < 0 || uses.list[0].bytes * 8 != plan_.code_bits)
+    if (uses.memory || uses.count == 0 || uses.list[0].gpr < 0 ||
+        uses.list[0].bytes * 8 != plan_.code_bits)
       return false;
     Value& target = values.registers[static_cast<std::size_t>(uses.list[0].gpr)];
-    const i64 constant = static_cast<i64>(
-        sign_extend(p.insn->immediate, 8 * std::min(uses.list[0].bytes, 8u)));
+    const i64 constant =
+        static_cast<i64>(sign_extend(p.insn->immediate, 8 * std::min(uses.list[0].bytes, 8u)));
     const bool by_constant = uses.count > 1 && uses.list[1].immediate;
     switch (r.operation) {
       case Operation::kMov:

@@ -147,7 +147,9 @@ TranslatedRegion* Translator::find(const Block& block, u64 rip, bool narrow) con
   return nullptr;
 }
 
-void Translator::translate(Cpu&, Block& block, u64 rip) { (void)translate(block, {rip, false, false}); }
+void Translator::translate(Cpu&, Block& block, u64 rip) {
+  (void)translate(block, {rip, false, false});
+}
 
 TranslatedRegion* Translator::translate(Block& block, const RegionRequest& request) {
   const RegionPlan plan = plan_region(cpu_, block, request, options_);
@@ -155,8 +157,10 @@ TranslatedRegion* Translator::translate(Block& block, const RegionRequest& reque
   EmittedRegion emitted;
   if (!emit_region(cpu_, plan, options_, region, emitted)) {
     regions_.pop_back();
-    cpu_.log().once("translator", "The translator could not encode the block at {:x}; it stays "
-                    "interpreted.", request.rip);
+    cpu_.log().once("translator",
+                    "The translator could not encode the block at {:x}; it stays "
+                    "interpreted.",
+                    request.rip);
     return nullptr;
   }
   // Records hold offsets until the place is known.
@@ -226,7 +230,7 @@ bool Translator::run(Cpu& cpu, Block& block, u64 budget) {
   }
   if (from != nullptr && options_.links) link(*from, *region);
   if (!narrow) {
-    jump_targets_[rip & (kJumpTargets - 1)] = {rip, context, region->entry, 0};
+    jump_targets_[jump_slot(rip, context)] = {rip, context, region->entry, 0};
   }
 
   TranslatorFrame& f = cpu.frame;
@@ -237,6 +241,7 @@ bool Translator::run(Cpu& cpu, Block& block, u64 budget) {
   f.dirty_uppers = 0xffff;
   ++entered_count_;
   const ExitRecord* exit = enter_(&f, region->entry);
+  ++exits_[static_cast<std::size_t>(exit->kind)];
   unpack_flags(cpu.state.lazy, f.flags);
   const u64 executed = static_cast<u64>(entry_budget_ - f.budget);
   host_instructions_ += executed;
@@ -340,12 +345,20 @@ void Translator::forget_all() {
 
 std::string Translator::describe_statistics() const {
   std::string text = fmt::format(
-      "translator: {} regions ({} superblocks) of {} instructions, {} bytes of host code now, {} links ({} narrow), "
+      "translator: {} regions ({} superblocks) of {} instructions, {} bytes of host code now, {} "
+      "links ({} narrow), "
       "cache full {} times\n"
       "executed: {} instructions in host code, {} in all; host code entered {} times; "
       "{} memory accesses looked up in C++\n",
-      translated_count_, superblock_count_, translated_instructions_, code_bytes_, linked_count_, narrow_count_,
-      times_full_, host_instructions_, cpu_.state.instructions, entered_count_, slow_accesses_);
+      translated_count_, superblock_count_, translated_instructions_, code_bytes_, linked_count_,
+      narrow_count_, times_full_, host_instructions_, cpu_.state.instructions, entered_count_,
+      slow_accesses_);
+  static constexpr std::array<std::string_view, 6> kExits = {
+      "start or loop", "same page", "other page", "narrow", "hot", "no target, fault or event"};
+  text += "left at:";
+  for (std::size_t i = 0; i < kExits.size(); ++i)
+    text += fmt::format(" {} {};", kExits[i], exits_[i]);
+  text += "\n";
   std::vector<std::pair<u64, std::size_t>> most;
   u64 total = 0;
   for (std::size_t i = 0; i < interpreted_.size(); ++i) {
@@ -357,9 +370,9 @@ std::string Translator::describe_statistics() const {
                       100.0 * static_cast<double>(total) / static_cast<double>(all));
   std::sort(most.rbegin(), most.rend());
   for (std::size_t i = 0; i < std::min<std::size_t>(most.size(), 40); ++i) {
-    text += fmt::format("  {:<14} {:>12}\n",
-                        operation_info(static_cast<Operation>(most[i].second)).mnemonic,
-                        most[i].first);
+    text +=
+        fmt::format("  {:<14} {:>12}\n",
+                    operation_info(static_cast<Operation>(most[i].second)).mnemonic, most[i].first);
   }
   return text;
 }

@@ -21,9 +21,9 @@ struct Site {
   TranslatedRegion* region = nullptr;
   const Block* block = nullptr;
   const Instruction* insn = nullptr;
-  u64 rip = 0;        ///< of the instruction
-  u32 pending = 0;    ///< instructions executed before it and not yet charged
-  u16 bytes = 0;      ///< of the memory access, or of all accesses that share it
+  u64 rip = 0;      ///< of the instruction
+  u32 pending = 0;  ///< instructions executed before it and not yet charged
+  u16 bytes = 0;    ///< of the memory access, or of all accesses that share it
   bool write = false;
 };
 
@@ -51,7 +51,7 @@ inline constexpr i32 kRunsToSuperblock = 1000;
 struct TranslatedRegion {
   Block* head = nullptr;
   u64 rip = 0;
-  u32 limit = 0;      ///< of CS outside 64-bit mode: the code was checked against it
+  u32 limit = 0;  ///< of CS outside 64-bit mode: the code was checked against it
   bool narrow = false;
   bool dead = false;  ///< its bytes changed
   i32 runs_left = kRunsToSuperblock;
@@ -70,7 +70,12 @@ struct JumpTarget {
   const u8* entry = nullptr;
   u64 unused = 0;
 };
-inline constexpr u64 kJumpTargets = u64{1} << 14;
+inline constexpr u64 kJumpTargets = u64{1} << 15;
+/// Spreads the same address in different contexts over the table.
+inline constexpr u32 kJumpContextFactor = 0x9e3779a0;
+constexpr u64 jump_slot(u64 rip, u64 context) {
+  return (static_cast<u32>(context >> 32) * kJumpContextFactor + rip * 8) >> 5 & (kJumpTargets - 1);
+}
 
 /// Where generated code finds a segment's limit and base, relative to the frame.
 struct SegmentOffsets {
@@ -177,7 +182,7 @@ class Translator final : public Translation {
   u64 entry_instructions_ = 0;  // CpuState::instructions when host code was entered
   i64 entry_budget_ = 0;
   const TranslatedRegion* running_ = nullptr;  // that called into C++
-  const Block* finish_ = nullptr;  // block whose rest the interpreter has to execute
+  const Block* finish_ = nullptr;              // block whose rest the interpreter has to execute
   unsigned finish_from_ = 0;
   const ExitRecord* pending_exit_ = nullptr;  // left last; its target may have code by now
   u64 pending_context_ = 0;
@@ -189,6 +194,7 @@ class Translator final : public Translation {
   u64 narrow_count_ = 0;
   u64 superblock_count_ = 0;
   u64 entered_count_ = 0;
+  std::array<u64, 6> exits_{};  // by ExitKind
   u64 slow_accesses_ = 0;
   u64 host_instructions_ = 0;  // guest instructions executed by host code
   u64 times_full_ = 0;

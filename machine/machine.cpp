@@ -11,7 +11,7 @@ namespace dragoman {
 namespace {
 
 /// Instructions between two looks at timers and the host: some hundred microseconds.
-constexpr u64 kSliceInstructions = 20'000;
+constexpr u64 kSliceInstructions = 60'000;
 constexpr u64 kPollIntervalNs = 4'000'000;
 constexpr u64 kHousekeepingIntervalNs = 16'000'000;
 

@@ -16,9 +16,9 @@ namespace dragoman {
 struct Block {
   static constexpr u64 kOnePage = ~u64{0};
 
-  u64 offset = 0;  ///< pool offset of the first byte
+  u64 offset = 0;                ///< pool offset of the first byte
   u64 second_offset = kOnePage;  ///< pool offset of the part on the next linear page
-  u32 key = 0;     ///< mode key (Cpu::update_mode)
+  u32 key = 0;                   ///< mode key (Cpu::update_mode)
   u16 count = 0;
   u16 bytes = 0;
   Block* hash_next = nullptr;
@@ -30,9 +30,7 @@ struct Block {
 
   bool crosses() const { return second_offset != kOnePage; }
   /// Bytes on the first page.
-  u64 first_bytes() const {
-    return crosses() ? kPageSize - (offset & kPageMask) : bytes;
-  }
+  u64 first_bytes() const { return crosses() ? kPageSize - (offset & kPageMask) : bytes; }
 };
 
 class Translation;
@@ -84,7 +82,6 @@ class BlockCache {
   void unlink_first(Block& block);
   void unlink_second(Block& block);
   void drop(Block& block, Handler cancelled);
-
 
   GuestMemory& memory_;
   std::vector<Block*> buckets_;

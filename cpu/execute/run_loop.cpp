@@ -33,8 +33,12 @@ bool Cpu::cancelled_instruction(Cpu& cpu, const Instruction&) {
   return cpu.restart_instruction(false);  // its bytes changed while the block was running
 }
 
+/// A translation is not tried again for so few instructions.
+constexpr u64 kLeastTranslated = 256;
+
 RunExit Cpu::run(u64 budget) {
   const u64 limit = state.instructions + budget;
+  bool translating = translation_ != nullptr;
   RunExit exit = RunExit::kBudget;
   for (;;) {
     if (__builtin_expect(
@@ -53,14 +57,17 @@ RunExit Cpu::run(u64 budget) {
       continue;
     }
     const u64 remaining = limit - state.instructions;
-    if (translation_ != nullptr && block != &uncached_block_) {
+    if (translating && block != &uncached_block_) {
       if (block->translated == nullptr && ++block->runs == runs_before_translation_) {
         translation_->translate(*this, *block, state.rip());
       }
-      if (block->translated != nullptr &&
-          translation_->run(*this, *block, remaining)) {
-        if (fault_pending_) deliver_pending_fault();
-        continue;
+      if (block->translated != nullptr) {
+        if (translation_->run(*this, *block, remaining)) {
+          if (fault_pending_) deliver_pending_fault();
+          continue;
+        }
+        // Too little is left for most translations: the rest of the budget is interpreted.
+        translating = remaining > kLeastTranslated;
       }
     }
     run_block(*block, remaining);

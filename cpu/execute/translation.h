@@ -14,16 +14,16 @@ class Cpu;
 /// Registers and services generated code reaches beside CpuState. The host's stack pointer is its
 /// address while generated code runs: below lies a stack for calls into C++, behind it CpuState.
 struct alignas(64) TranslatorFrame {
-  i64 budget = 0;                   ///< instructions left before the run loop is wanted
-  std::array<u64, 3> high{};        ///< guest r13, r14, r15
-  std::array<u64, 11> deltas{};     ///< host minus guest address of pages that were looked up
-  u64 flags = 0;  ///< guest arithmetic flags: AH as LAHF gives it in bits 15:8, OF in bit 0
-  u64 target = 0;                   ///< of an indirect branch, or a value to be pushed
-  const void* entry = nullptr;      ///< of the shadow page table, found in C++
-  u64 block_invalidated = 0;        ///< bytes of the running region changed
-  u32 dirty_uppers = 0xffff;        ///< YMM registers whose upper halves may not be zero
-  u32 host_mxcsr = 0x1f80;          ///< what C++ code runs with
-  u8 guest_mxcsr = 0;               ///< the host's MXCSR holds the guest's
+  i64 budget = 0;                ///< instructions left before the run loop is wanted
+  std::array<u64, 3> high{};     ///< guest r13, r14, r15
+  std::array<u64, 11> deltas{};  ///< host minus guest address of pages that were looked up
+  u64 flags = 0;   ///< guest arithmetic flags: AH as LAHF gives it in bits 15:8, OF in bit 0
+  u64 target = 0;  ///< of an indirect branch, or a value to be pushed
+  const void* entry = nullptr;  ///< of the shadow page table, found in C++
+  u64 block_invalidated = 0;    ///< bytes of the running region changed
+  u32 dirty_uppers = 0xffff;    ///< YMM registers whose upper halves may not be zero
+  u32 host_mxcsr = 0x1f80;      ///< what C++ code runs with
+  u8 guest_mxcsr = 0;           ///< the host's MXCSR holds the guest's
   const void* host_stack = nullptr;
   const void* exit_stub = nullptr;
   const void* miss_stub = nullptr;

@@ -97,15 +97,18 @@ void RegionEmitter::leave_direct(u64 rip, unsigned pending) {
   }
 }
 
-/// Target in kPointer. With `unchecked`, RET or JMP whose target may not be canonical: such a one is
-/// never in the table, so that only a miss has to look; what was done for the branch is undone then.
+/// Target in kPointer. With `unchecked`, RET or JMP whose target may not be canonical: such a one
+/// is never in the table, so that only a miss has to look; what was done for the branch is undone
+/// then.
 void RegionEmitter::leave_indirect(const PlannedInstruction* unchecked, i64 stack_moved) {
   const Label miss = a_.newLabel();
   static_assert(sizeof(JumpTarget) == 32);
   a_.mov(frame_mem(&cpu_.state.regs[kRip], 8), kPointer);
   if (options_.returns) {
     // The look-up of the dispatch stub, here so that every branch is predicted for itself.
-    turn_round(kScratch, kPointer, 64 - 5);
+    a_.imul(kScratch.r32(), cpu_mem(TranslatorAccess::fetch_context(cpu_) + 4, 4),
+            kJumpContextFactor);
+    a_.lea(kScratch.r32(), x86::ptr(kScratch, kPointer, 3));
     a_.and_(kScratch.r32(), Imm((kJumpTargets - 1) << 5));
     a_.add(kScratch, frame_mem(&cpu_.frame.jump_table, 8));
     a_.cmp(kPointer, x86::ptr(kScratch, 0, 8));
@@ -205,6 +208,32 @@ void RegionEmitter::emit_conditional(const PlannedInstruction& p) {
       leave_direct(branch_target(*planned), pending);
     }
   });
+}
+
+/// JCXZ and LOOP leave the flags alone, and so does the host's JCXZ.
+void RegionEmitter::emit_count_branch(const PlannedInstruction& p) {
+  const bool loop = row(p.insn->row).operation == Operation::kLoop;
+  const bool wide = p.insn->address_size == 8;
+  want_flags_in_memory();
+  if (loop) {
+    a_.lea(guest(kRcx, wide ? 8 : 4), x86::ptr(x86::rcx, -1));
+  }
+  const Label zero = a_.newLabel();
+  const Label not_zero = a_.newLabel();
+  // A short branch by nature.
+  if (wide) {
+    a_.short_().jecxz(x86::rcx, zero);
+  } else {
+    a_.short_().jecxz(x86::ecx, zero);
+  }
+  a_.long_().jmp(not_zero);
+  a_.bind(zero);
+  const u64 target = branch_target(p);
+  flags_ = {};
+  leave_direct(loop ? p.next_rip : target, pending_ + 1);
+  a_.bind(not_zero);
+  flags_ = {};
+  leave_direct(loop ? target : p.next_rip, pending_ + 1);
 }
 
 /// #GP belongs to the branch itself when its target, in kPointer, lies outside the segment or is

@@ -74,8 +74,7 @@ bool RegionEmitter::plain_segment(const Address& address) const {
 
 /// An access whose page was looked up by the leader of its group.
 RegionEmitter::HostOperand RegionEmitter::group_member(const PlannedAccess& a,
-                                                       const Address& address,
-                                                       bool need_scratch) {
+                                                       const Address& address, bool need_scratch) {
   const AccessGroup& group = plan_.groups[static_cast<std::size_t>(a.group)];
   const Mem slot = frame_mem(&cpu_.frame.deltas[static_cast<std::size_t>(group.slot)], 8);
   HostOperand operand;
@@ -123,6 +122,7 @@ RegionEmitter::HostOperand RegionEmitter::probe(const PlannedInstruction& p, con
   const FlagsState before = flags_;
   const Label slow = a_.newLabel();
   const Label interpret = a_.newLabel();
+  const Label alone = a_.newLabel();
   const Label ready = a_.newLabel();
 
   load_effective(address, below);
@@ -139,14 +139,14 @@ RegionEmitter::HostOperand RegionEmitter::probe(const PlannedInstruction& p, con
   } else if (plan_.code_bits == 64 && address.segment >= kFs) {
     a_.add(kPointer, cpu_mem(TranslatorAccess::active_base(cpu_, address.segment), 8));
   }
-  if (align != 0) {
-    if (below != 0) {
-      a_.lea(kScratch, x86::ptr(kPointer, static_cast<i32>(-below)));
-      a_.test(kScratch.r8(), Imm(align));
-    } else {
-      a_.test(kPointer.r8(), Imm(align));
-    }
-    a_.jnz(interpret);
+  if (group == nullptr ? align != 0 : group->align != 0) {
+    // The leader looks after the alignment of its group; what is not aligned goes on alone.
+    const i64 from_here = group == nullptr ? 0 : group->align_offset - group->low;
+    const u64 mask = group == nullptr ? align : group->align - 1u;
+    const Gp address_bits = from_here != 0 ? kScratch : kPointer;
+    if (from_here != 0) a_.lea(kScratch, x86::ptr(kPointer, static_cast<i32>(from_here)));
+    a_.test(address_bits.r8(), Imm(mask));
+    a_.jnz(group == nullptr ? interpret : alone);
   }
   turn_round(kScratch, kPointer, kPageShift - 5);
   a_.and_(kScratch.r32(), Imm(kEntryIndexMask));
@@ -194,12 +194,13 @@ RegionEmitter::HostOperand RegionEmitter::probe(const PlannedInstruction& p, con
     a_.bind(failed);
     flags_ = before;
     pending_ = pending;
+    a_.bind(alone);
     if (group != nullptr) {
       // The group's page cannot be had, so that its other members would find nothing in the slot:
       // the same instructions without sharing.
       want_flags_in_memory();
       charge(pending_);
-      if (plan_.vex) a_.vzeroupper();
+      put_vectors_away();
       leave(planned->rip(), ExitKind::kNarrow);
     }
     a_.bind(interpret);

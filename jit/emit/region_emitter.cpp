@@ -226,6 +226,8 @@ void RegionEmitter::emit_instruction(const PlannedInstruction& p) {
       return emit_vector(p);
     case Emission::kConditional:
       return emit_conditional(p);
+    case Emission::kCountBranch:
+      return emit_count_branch(p);
     case Emission::kJump:
       return emit_jump(p);
     case Emission::kCall:
@@ -433,9 +435,9 @@ void RegionEmitter::emit_copied(const PlannedInstruction& p) {
   // Not for BT and the like, whose memory forms reach beyond the operand, nor XCHG, which locks.
   const i64 constant = static_cast<i64>(insn.immediate);
   const bool wide_constant = uses.list[1].immediate && constant != static_cast<i32>(constant);
-  const bool in_place = !uses.memory && !wide_constant && homeless >= 0 && homeless_uses == 1 && uses.count >= 2 &&
-                        uses.list[1].gpr != uses.list[0].gpr && !reads_bit_string(r.operation) &&
-                        r.operation != Operation::kXchg;
+  const bool in_place = !uses.memory && !wide_constant && homeless >= 0 && homeless_uses == 1 &&
+                        uses.count >= 2 && uses.list[1].gpr != uses.list[0].gpr &&
+                        !reads_bit_string(r.operation) && r.operation != Operation::kXchg;
   const auto operand_of = [&](unsigned i, bool use_slots) -> asmjit::Operand {
     const OperandUse& u = uses.list[i];
     if (u.memory) return memory.mem(u.bytes);
@@ -474,14 +476,15 @@ void RegionEmitter::emit_copied(const PlannedInstruction& p) {
       break;
     }
   } else {
-    const bool writes_slot =
-        (destination && uses.list[0].gpr == homeless) ||
-        (second_written && uses.count > 1 && uses.list[1].gpr == homeless);
+    const bool writes_slot = (destination && uses.list[0].gpr == homeless) ||
+                             (second_written && uses.count > 1 && uses.list[1].gpr == homeless);
     bool done = false;
     if (in_place && !(writes_slot && uses.list[0].bytes == 4)) done = emit(true);
     if (!done) {
-      if (homeless >= 0) a_.mov(kScratch, high_slot(static_cast<unsigned>(homeless)));
-      if (second_homeless >= 0)
+      const bool replaced = r.operation == Operation::kMulx;  // all of them, or read from memory
+      if (homeless >= 0 && !(replaced && uses.memory))
+        a_.mov(kScratch, high_slot(static_cast<unsigned>(homeless)));
+      if (second_homeless >= 0 && !(replaced && uses.memory))
         a_.mov(kPointer, high_slot(static_cast<unsigned>(second_homeless)));
       if (!emit(false)) failed_ = true;
       const auto store_back = [&](unsigned i) {

@@ -43,8 +43,8 @@ class RegionEmitter {
   struct Recipe {
     enum Kind : u8 { kNone, kCompare, kTest, kUndoAdd, kUndoSubtract } kind = kNone;
     unsigned bytes = 8;
-    unsigned left = 0;            ///< pinned guest register
-    int right = -1;               ///< pinned guest register, or -1 for `constant`
+    unsigned left = 0;  ///< pinned guest register
+    int right = -1;     ///< pinned guest register, or -1 for `constant`
     i64 constant = 0;
     u32 registers() const { return 1u << left | (right >= 0 ? 1u << right : 0u); }
   };
@@ -52,12 +52,12 @@ class RegionEmitter {
     FlagsIn in = FlagsIn::kMemory;
     Recipe recipe;
   };
-  void save_flags();                 ///< host -> memory
-  void load_flags();                 ///< memory -> host
-  void follow_recipe(const Recipe&); ///< -> host
+  void save_flags();                  ///< host -> memory
+  void load_flags();                  ///< memory -> host
+  void follow_recipe(const Recipe&);  ///< -> host
   void want_flags_in_host();
   void want_flags_in_memory();
-  void flags_about_to_be_lost();     ///< before host code that changes the host's flags
+  void flags_about_to_be_lost();  ///< before host code that changes the host's flags
   void keep_recipe_alive(const PlannedInstruction& p);
   void note_flags_written(const PlannedInstruction& p);
 
@@ -114,6 +114,7 @@ class RegionEmitter {
   void emit_direction(const PlannedInstruction& p);
   void emit_interpreted(const PlannedInstruction& p);
   void emit_conditional(const PlannedInstruction& p);
+  void emit_count_branch(const PlannedInstruction& p);
   void emit_jump(const PlannedInstruction& p);
   void emit_call(const PlannedInstruction& p);
   void emit_return(const PlannedInstruction& p);

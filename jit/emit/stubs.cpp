@@ -102,9 +102,10 @@ std::vector<u8> emit_dispatch_stub(Cpu& cpu) {
   return assembled([&](x86::Assembler& a) {
     const Label miss = a.newLabel();
     a.mov(slot(cpu, &cpu.state.regs[kRip]), kPointer);
-    a.mov(kScratch, kPointer);
-    a.and_(kScratch.r32(), Imm(kJumpTargets - 1));
-    a.shl(kScratch, 5);
+    a.imul(kScratch.r32(), x86::ptr(kFrame, TranslatorAccess::fetch_context(cpu) + 4, 4),
+           kJumpContextFactor);
+    a.lea(kScratch.r32(), x86::ptr(kScratch, kPointer, 3));
+    a.and_(kScratch.r32(), Imm((kJumpTargets - 1) << 5));
     a.add(kScratch, slot(cpu, &cpu.frame.jump_table));
     a.cmp(kPointer, x86::ptr(kScratch, 0, 8));
     a.jne(miss);

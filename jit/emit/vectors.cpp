@@ -185,7 +185,7 @@ void RegionEmitter::emit_vector(const PlannedInstruction& p) {
       a_.mov(kScratch, high_slot(static_cast<unsigned>(gpr)));
     }
   }
-  const unsigned reg = row(insn.row).reg >= 0         ? static_cast<unsigned>(row(insn.row).reg)
+  const unsigned reg = row(insn.row).reg >= 0        ? static_cast<unsigned>(row(insn.row).reg)
                        : v.gpr == OperandField::kReg ? host_gpr
                                                      : insn.reg & 15u;
   const unsigned rm = v.gpr == OperandField::kRm ? host_gpr : insn.rm & 15u;
