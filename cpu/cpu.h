@@ -20,6 +20,7 @@
 #include "cpu/decode/instruction.h"
 #include "cpu/events/fault_log.h"
 #include "cpu/execute/block_cache.h"
+#include "cpu/execute/debug_points.h"
 #include "cpu/execute/flags.h"
 #include "cpu/execute/translation.h"
 #include "cpu/model/cpu_model.h"
@@ -92,6 +93,13 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   /// wrong translation can be narrowed down.
   void limit_blocks(unsigned instructions);
   FaultLog fault_log;  ///< the newest events, for reports
+
+  /// What a debugger of the host wants to stop at, or null. Outlives its use here; after every
+  /// change of its lists debug_points_changed() is to be called, between two runs.
+  void set_debug_points(DebugPoints* points);
+  void debug_points_changed();
+  /// A repeated instruction should pause after each iteration, for a debugger's step or watchpoint.
+  bool debug_pauses() const { return debug_ != nullptr && (debug_->step || debug_->hit.any()); }
 
   const CpuModel& model() const { return model_; }
   bool has(Feature feature) const { return model_.features.has(feature); }
@@ -449,6 +457,18 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   /// set of DR7 R/W values.
   u32 matching_breakpoints(u64 address, unsigned size, unsigned kinds) const;
   static bool cancelled_instruction(Cpu& cpu, const Instruction& insn);
+  // cpu/execute/debug_points.cpp
+  bool debug_holds_events() const {
+    return debug_ != nullptr && debug_->holds_events() && state.activity == Activity::kRunning;
+  }
+  static bool debug_trap(Cpu& cpu, const Instruction& insn);
+  u64 code_linear(u64 rip) const;
+  void cut_blocks(u64 linear, u64 offset);
+  void make_debug_trap(Instruction& insn) const;
+  bool debug_before_step();
+  void debug_after_step();
+  bool debug_catches_fault();
+  void debug_check_access(u64 linear, unsigned size, AccessType type);
 
   enum class Boundary : u8 { kContinue, kExit };
   Boundary handle_boundary(RunExit& exit);
@@ -523,6 +543,7 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   Translation* translation_ = nullptr;
   u32 runs_before_translation_ = 0;
   unsigned block_limit_ = BlockCache::kMaxInstructions;
+  DebugPoints* debug_ = nullptr;
   std::unique_ptr<HostFpu> host_fpu_;
 };
 

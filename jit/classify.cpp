@@ -77,6 +77,9 @@ Emission classify_copied(const Instruction& insn) {
   if (!has_host_instruction(insn) || !host_has(row(insn.row).feature))
     return Emission::kInterpreted;
   const OperandUses uses = operand_uses(insn);
+  // CMPXCHG means AL as well, which may be part of the register that would be turned round.
+  if (row(insn.row).operation == Operation::kCmpxchg && uses.any_high && uses.memory)
+    return Emission::kInterpreted;
   if (!uses.supported || !enough_scratch(insn, uses) || !high_byte_fits(uses))
     return Emission::kInterpreted;
   return Emission::kCopied;
@@ -357,6 +360,7 @@ PlannedInstruction plan_instruction(const Cpu& cpu, const Instruction& insn, u64
         const bool second = (r.attributes & kSecondWritten) != 0;
         p.operand.present = true;
         p.operand.bytes = static_cast<u8>(uses.memory_bytes);
+        p.operand.aligned = r.operation == Operation::kCmpxchg16b;  // #GP otherwise
         p.operand.write = (uses.list[0].memory && destination) ||
                           (uses.count > 1 && uses.list[1].memory && second) ||
                           r.operation == Operation::kCmpxchg8b ||

@@ -137,7 +137,4 @@ OperandUses operand_uses(const Instruction& insn);
 /// MOV between the accumulator and an absolute offset.
 bool has_absolute_offset(const Instruction& insn);
 
-/// The plan as text, a line an instruction: the middle column of a trace.
-std::string describe(const RegionPlan& plan);
-
 }  // namespace dragoman

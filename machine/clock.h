@@ -19,18 +19,26 @@ class MachineClock : public VirtualClock {
   virtual bool skip_to(u64 deadline_ns) = 0;
   /// Instructions after which virtual time has surely reached `deadline_ns`, or `limit`.
   virtual u64 instructions_until(u64 deadline_ns, u64 limit) = 0;
+  /// Stands still while a debugger holds the machine.
+  virtual void set_paused(bool paused) = 0;
 };
 
 /// Follows the host's monotonic clock.
 class HostClock final : public MachineClock {
  public:
   HostClock() : start_(host_time_ns()) {}
-  u64 now_ns() override { return host_time_ns() - start_; }
+  u64 now_ns() override { return (paused_at_ != 0 ? paused_at_ : host_time_ns()) - start_; }
   bool skip_to(u64) override { return false; }
   u64 instructions_until(u64, u64 limit) override { return limit; }
+  void set_paused(bool paused) override {
+    if (paused == (paused_at_ != 0)) return;
+    if (!paused) start_ += host_time_ns() - paused_at_;
+    paused_at_ = paused ? host_time_ns() : 0;
+  }
 
  private:
   u64 start_;
+  u64 paused_at_ = 0;  ///< host time, 0 while it runs
 };
 
 /// `-icount shift=N`: every instruction takes 2^N ns, and waiting takes no host time.
@@ -51,6 +59,7 @@ class InstructionClock final : public MachineClock {
     const u64 needed = ((deadline_ns - now - 1) >> shift_) + 1;
     return needed < limit ? needed : limit;
   }
+  void set_paused(bool) override {}
 
  private:
   unsigned shift_;

@@ -14,6 +14,7 @@ namespace {
 constexpr u64 kSliceInstructions = 60'000;
 constexpr u64 kPollIntervalNs = 4'000'000;
 constexpr u64 kHousekeepingIntervalNs = 16'000'000;
+constexpr int kHeldPollMs = 16;  // while the machine is off or held by a debugger
 
 }  // namespace
 
@@ -26,6 +27,7 @@ Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config, Lo
       self->stop({StopCause::kPowerOff, 0, ""});
     } else {
       self->powered_off_ = true;
+      self->debugger_.notify(MachineEvent::kShutdown);
     }
   };
   events.reset = [self] { self->reset_requested_ = true; };
@@ -49,6 +51,11 @@ void Machine::translate(const TranslatorOptions& options) {
 
 Machine::~Machine() = default;
 
+void Machine::request_reset() {
+  reset_requested_ = true;
+  board_->cpu().request_stop();
+}
+
 void Machine::stop(StopReason reason) {
   if (!stop_) stop_ = std::move(reason);
   if (board_ != nullptr) board_->cpu().request_stop();
@@ -70,15 +77,23 @@ StopReason Machine::run() {
     }
     do_housekeeping(now);
     if (stop_) break;
-    if (powered_off_) {
-      poll_host(100);
+    if (powered_off_ || debugger_.hold()) {
+      poll_host(kHeldPollMs);
       continue;
     }
     handle_exit(board_->cpu().run(slice_budget()));
+    debugger_.after_run();
   }
+  debugger_.notify(MachineEvent::kShutdown);
   for (const auto& task : housekeeping_) task();
   report_statistics(log_);
   return take_stop_reason();
+}
+
+std::string Machine::translator_statistics() const {
+  if (translation_ == nullptr) return {};
+  const std::string text = translation_->describe_statistics();
+  return text.empty() ? "the translator keeps no statistics\n" : text;
 }
 
 void Machine::report_statistics(Log& log) const {
@@ -125,6 +140,7 @@ bool Machine::reset_if_requested() {
     stop({StopCause::kHostError, 0, result.error().message});
     return false;
   }
+  debugger_.machine_reset();
   return true;
 }
 

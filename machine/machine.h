@@ -12,6 +12,7 @@
 #include "base/poll_source.h"
 #include "cpu/execute/translation.h"
 #include "machine/config.h"
+#include "machine/debugger.h"
 #include "machine/pc_board.h"
 
 namespace dragoman {
@@ -59,6 +60,8 @@ class Machine {
   void translate(const TranslatorOptions& options);
   /// Interprets from now on.
   void interpret() { translation_.reset(); }
+  /// What the translator did; empty when code is interpreted.
+  std::string translator_statistics() const;
   /// With -d jit-stats, what the translator did; run() does this at its end.
   void report_statistics(Log& log) const;
 
@@ -78,6 +81,13 @@ class Machine {
   void do_housekeeping(u64 now);
 
   PcBoard& board() { return *board_; }
+  Debugger& debugger() { return debugger_; }
+  /// Hard reset at the next instruction boundary, as if the guest had asked for it.
+  void request_reset();
+  /// Why the machine is about to stop for good; null while it is not.
+  const StopReason* stopping() const { return stop_ ? &*stop_ : nullptr; }
+  /// Powered off, but kept by `shutdown` off.
+  bool powered_off() const { return powered_off_; }
   /// Instructions executed since power-on.
   u64 instructions() { return board_->cpu().retired(); }
   /// XXH3-64 of RAM and of the processor's state, to compare runs.
@@ -94,6 +104,7 @@ class Machine {
   const MachineConfig& config_;
   Log& log_;
   std::unique_ptr<PcBoard> board_;
+  Debugger debugger_{*this};
   std::unique_ptr<Translation> translation_;
   std::optional<StopReason> stop_;
   bool reset_requested_ = false;

@@ -245,7 +245,8 @@ void PcBoard::add_drives() {
         const std::string serial =
             drive.serial.empty() ? fmt::format("DM{:05}", drive.index + 1) : drive.serial;
         if (drive.cdrom) {
-          ide_->attach_cdrom(drive.index / 2, drive.index % 2, drive.image, serial);
+          cdroms_[drive.index % 4] =
+              &ide_->attach_cdrom(drive.index / 2, drive.index % 2, drive.image, serial);
         } else {
           ide_->attach_disk(drive.index / 2, drive.index % 2, drive.image, serial);
         }

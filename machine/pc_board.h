@@ -68,6 +68,9 @@ class PcBoard {
   Ps2Mouse& mouse() { return *mouse_; }
   /// Null without a VGA card.
   StdVga* vga() { return vga_; }
+  I82077* floppy() { return floppy_; }
+  /// The CD-ROM drive at 2 * channel + device, or null.
+  AtapiCdrom* cdrom(unsigned index) { return index < cdroms_.size() ? cdroms_[index] : nullptr; }
   Piix4Pm& power_management() { return *pm_; }
   Uart16550* serial(unsigned index) { return index < uarts_.size() ? uarts_[index] : nullptr; }
   const std::vector<std::unique_ptr<Device>>& devices() const { return devices_; }
@@ -123,6 +126,7 @@ class PcBoard {
   Port61* port61_ = nullptr;
   Mc146818* rtc_ = nullptr;
   I82077* floppy_ = nullptr;
+  std::array<AtapiCdrom*, 4> cdroms_{};
   Ps2Keyboard* keyboard_ = nullptr;
   Ps2Mouse* mouse_ = nullptr;
   StdVga* vga_ = nullptr;

@@ -101,6 +101,9 @@ bool Cpu::access_slow(u64 linear, void* data, unsigned size, AccessType type, Pr
   if (watching_data_ && !(type == AccessType::kRead && write_intent)) {
     check_data_breakpoints(linear, size, type);
   }
+  if (debug_ != nullptr && !(type == AccessType::kRead && write_intent)) {
+    debug_check_access(linear, size, type);
+  }
   return true;
 }
 
@@ -156,6 +159,7 @@ ShadowTable* Cpu::view_for(Privilege privilege) {
 void Cpu::fill_shadow(ShadowTable& table, u64 linear, AccessType type, const PageWalk& walk) {
   const u64 page = linear >> kPageShift;
   if (spaces_->never_filled(table) || page_watched(page)) return;
+  if (debug_ != nullptr && type != AccessType::kExecute && debug_->watches_page(page)) return;
   const MemoryMap::PageView view = memory().page(PhysicalAddress(walk.physical));
   if (view.read == nullptr) return;
   const u64 delta = reinterpret_cast<u64>(view.read) - (linear & ~kPageMask);

@@ -82,7 +82,7 @@ void BlockCache::drop(Block& block, Handler cancelled) {
   ++generation_;
 }
 
-void BlockCache::invalidate(u64 offset, u64 length, Handler cancelled) {
+void BlockCache::invalidate(u64 offset, u64 length, Handler cancelled, Handler keep) {
   const u64 page = offset >> kPageShift;
   if (page >= pages_.size()) return;
   if (!(pages_[page].lines & line_mask(offset, length))) return;  // data beside code
@@ -96,7 +96,9 @@ void BlockCache::invalidate(u64 offset, u64 length, Handler cancelled) {
   Block** link = &pages_[page].first;
   while (*link != nullptr) {
     Block& block = **link;
-    if (offset < block.offset + block.first_bytes() && block.offset < offset + length) {
+    const bool kept =
+        keep != nullptr && block.offset == offset && block.instructions[0].handler == keep;
+    if (offset < block.offset + block.first_bytes() && block.offset < offset + length && !kept) {
       *link = block.page_next;
       drop(block, cancelled);
       if (block.crosses()) {
@@ -129,7 +131,7 @@ void BlockCache::invalidate(u64 offset, u64 length, Handler cancelled) {
 void BlockCache::clear() {
   if (translation_ != nullptr) translation_->forget_all();
   for (std::size_t page = 0; page < pages_.size(); ++page) {
-    if (!pages_[page].empty()) memory_.clear_code(page);
+    if (pages_[page].first != nullptr) memory_.clear_code(page);
   }
   std::fill(buckets_.begin(), buckets_.end(), nullptr);
   pages_.clear();

@@ -57,7 +57,8 @@ class BlockCache {
                 unsigned bytes, u64 second_offset = Block::kOnePage);
   /// Bytes changed: removes overlapping blocks. Their instructions get the handler `cancelled`,
   /// so that a block that is being executed stops before the next instruction.
-  void invalidate(u64 offset, u64 length, Handler cancelled);
+  /// Blocks that begin at `offset` with the handler `keep` stay.
+  void invalidate(u64 offset, u64 length, Handler cancelled, Handler keep = nullptr);
   /// Forgets everything; not while a block is executed.
   void clear();
   /// True when the cache should be cleared before the next insert.

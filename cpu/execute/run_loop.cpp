@@ -48,7 +48,9 @@ RunExit Cpu::run(u64 budget) {
     }
     if (state.instructions >= limit) return RunExit::kBudget;
     if (__builtin_expect(stepping_, 0)) {
+      if (debug_ != nullptr && !debug_before_step()) continue;
       step_instruction();
+      if (debug_ != nullptr) debug_after_step();
       continue;
     }
     Block* block = find_block();
@@ -101,7 +103,7 @@ Cpu::Boundary Cpu::handle_boundary(RunExit& exit) {
 
   // Events between instructions, highest priority first (SDM vol. 3, table 6-2). MOV SS and
   // POP SS hold off all of them, STI only maskable interrupts.
-  if (!(state.interrupt_shadow & kShadowMovSs)) {
+  if (!(state.interrupt_shadow & kShadowMovSs) && !debug_holds_events()) {
     if ((attention & kAttentionInit) && !state.in_smm) {
       attention_.fetch_and(~u32{kAttentionInit}, std::memory_order_relaxed);
       init();
@@ -161,11 +163,12 @@ Cpu::Boundary Cpu::handle_boundary(RunExit& exit) {
 bool Cpu::needs_stepping() const {
   return state.interrupt_shadow != 0 || (state.flags & (kFlagTf | kFlagRf)) != 0 ||
          state.pending_debug != 0 || watching_code_ || watching_data_ ||
-         wiring_.log->enabled(LogCategory::kExec);
+         wiring_.log->enabled(LogCategory::kExec) || debug_holds_events();
 }
 
 void Cpu::deliver_pending_fault() {
   state.rip() = instruction_rip_;
+  if (debug_ != nullptr && debug_catches_fault()) return;
   ++state.instructions;  // deliveries count, so that a loop of faults uses up its budget
   if (!deliver_fault(*this)) state.activity = Activity::kShutdown;
   set_attention_check();
@@ -210,6 +213,9 @@ Block* Cpu::find_block() {
     fill_shadow(*shadow_, linear, AccessType::kExecute, walk);
     fetch = shadow_->fetch(linear >> kPageShift);
     if (fetch == nullptr) return build_uncached(linear);
+    if (debug_ != nullptr) {
+      cut_blocks(linear, memory().memory().offset_of(reinterpret_cast<u8*>(linear + fetch->delta)));
+    }
   }
   const u8* host = reinterpret_cast<const u8*>(linear + fetch->delta);
   const u64 offset = memory().memory().offset_of(host);
@@ -230,6 +236,7 @@ Block* Cpu::find_block() {
 /// The block of an instruction that begins on one page and ends on the next. Null with a fault
 /// pending when the second page cannot be fetched from, else when only build_uncached() can help.
 Block* Cpu::find_crossing_block(u64 linear, const u8* host, u64 offset) {
+  if (debug_ != nullptr) return nullptr;  // build_uncached() looks at breakpoints
   const u64 available = kPageSize - (linear & kPageMask);
   const u64 next = linear + available;
   if (code64() ? !canonical(next)
@@ -269,6 +276,13 @@ Block* Cpu::build_block(u64 linear, const u8* host, u64 offset) {
   unsigned bytes = 0;
   while (count < block_limit_ && bytes < available) {
     Instruction& insn = buffer[count];
+    if (debug_ != nullptr && debug_->cuts(offset + bytes)) {
+      if (count != 0) break;
+      make_debug_trap(insn);
+      bytes = insn.length;
+      ++count;
+      break;
+    }
     const DecodeResult result = decode_for(model_, {host + bytes, available - bytes}, mode_, insn);
     if (result == DecodeResult::kNeedMoreBytes) break;  // continues on the next page
     if (result == DecodeResult::kOk) {
@@ -294,6 +308,7 @@ Block* Cpu::build_uncached(u64 linear) {
   unsigned got = 0;
   DecodeResult result = DecodeResult::kNeedMoreBytes;
   Instruction& insn = uncached_instruction_;
+  const bool trap = debug_ != nullptr && !stepping_ && debug_->breaks_at(linear);
   while (got < code.size()) {
     const u64 address = code64() ? linear + got : static_cast<u32>(linear + got);
     if (!code64() && state.rip() + got > cs.limit) {
@@ -324,6 +339,7 @@ Block* Cpu::build_uncached(u64 linear) {
     insn.length = 1;
     insn.handler = result == DecodeResult::kInvalid ? invalid_instruction : too_long_instruction;
   }
+  if (trap) make_debug_trap(insn);
   uncached_block_.key = mode_key_;
   uncached_block_.count = 1;
   uncached_block_.bytes = insn.length;
@@ -383,6 +399,9 @@ void Cpu::step_instruction() {
   }
 
   const Block* block = find_block();
+  if (block != nullptr && block->instructions[0].handler == &Cpu::debug_trap) {
+    block = build_uncached(code_linear(state.rip()));
+  }
   set_attention_check();
   if (block == nullptr) {
     deliver_pending_fault();

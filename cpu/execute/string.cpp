@@ -43,7 +43,7 @@ u64 step(const Cpu& cpu) {
 
 /// True when the run loop must see the instruction between two iterations.
 bool must_pause(const Cpu& cpu) {
-  return cpu.state.pending_debug != 0 || (cpu.state.flags & kFlagTf);
+  return cpu.state.pending_debug != 0 || (cpu.state.flags & kFlagTf) || cpu.debug_pauses();
 }
 
 /// Iterations that fit before `offset` (going up) leaves its page or wraps at the address size.

@@ -1,122 +1,32 @@
 #include "devices/block/raw_image.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <cerrno>
-
 #include "base/bits.h"
 
 namespace dragoman {
-namespace {
-
-constexpr u64 kSectorBytes = 512;
-
-Error open_error(const std::string& path, RawImage::Access access, int number) {
-  switch (number) {
-    case ENOENT:
-      return error("disk image '{}' does not exist; check the path or create the file first", path);
-    case EISDIR:
-      return error("disk image '{}' is a directory; give the path of an image file", path);
-    case EACCES:
-    case EPERM:
-    case EROFS:
-      if (access == RawImage::Access::kReadWrite) {
-        return error(
-            "no permission to write disk image '{}' ({}); change its permissions, or attach it "
-            "read-only or with -snapshot",
-            path, errno_text(number));
-      }
-      return error("no permission to read disk image '{}'; change its permissions", path);
-    default:
-      return error("cannot open disk image '{}': {}", path, errno_text(number));
-  }
-}
-
-}  // namespace
 
 Result<std::unique_ptr<RawImage>> RawImage::open(const std::string& path, Access access) {
-  const bool writable = access == Access::kReadWrite;
-  // O_NONBLOCK keeps a FIFO from blocking here; regular files and disks ignore it.
-  const int descriptor =
-      ::open(path.c_str(), (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK);
-  if (descriptor < 0) return open_error(path, access, errno);
-  HostFile file(descriptor);
-
-  struct stat info {};
-  if (::fstat(descriptor, &info) != 0) return open_error(path, access, errno);
-  if (S_ISDIR(info.st_mode)) return open_error(path, access, EISDIR);
-  if (!S_ISREG(info.st_mode) && !S_ISBLK(info.st_mode)) {
-    return error(
-        "disk image '{}' is neither a regular file nor a block device; copy its contents to a file",
-        path);
-  }
-
-  struct flock lock {};
-  lock.l_type = static_cast<short>(writable ? F_WRLCK : F_RDLCK);
-  lock.l_whence = SEEK_SET;  // l_start = l_len = 0: the whole file
-  if (::fcntl(descriptor, F_OFD_SETLK, &lock) != 0 && (errno == EAGAIN || errno == EACCES)) {
-    return error(
-        "disk image '{}' is in use by another machine{}; stop that machine, use a copy{}", path,
-        writable ? "" : " that writes to it",
-        writable ? ", or attach it read-only or with -snapshot if the other one only reads" : "");
-  }
-  // Other failures mean a file system without locks: then the image is simply not protected.
-
-  u64 length = static_cast<u64>(info.st_size);
-  if (S_ISBLK(info.st_mode)) {
-    const off_t end = ::lseek(descriptor, 0, SEEK_END);
-    if (end < 0) {
-      return error("cannot find out the size of disk '{}': {}", path, errno_text(errno));
-    }
-    length = static_cast<u64>(end);
-  }
-  if (length == 0) {
-    return error("disk image '{}' is empty; give it a size first, for example with truncate -s 1G",
-                 path);
-  }
-  return std::unique_ptr<RawImage>(
-      new RawImage(path, access, std::move(file), align_up(length, kSectorBytes)));
+  auto file = HostImageFile::open(path, access);
+  if (!file) return file.error();
+  return std::make_unique<RawImage>(file.take());
 }
+
+RawImage::RawImage(std::unique_ptr<ImageFile> file)
+    : file_(std::move(file)), size_(align_up(file_->size(), 512)) {}
 
 Result<void> RawImage::read(u64 offset, std::span<u8> out) {
   if (offset > size_ || out.size() > size_ - offset) {
     return error("read of {} bytes at {} is past the end of disk image '{}' ({} bytes)", out.size(),
-                 offset, path_, size_);
+                 offset, description(), size_);
   }
-  const i64 n = file_.read_at(offset, out);
-  if (n < 0) {
-    return error("cannot read {} bytes at {} of disk image '{}': {}; check the host's disk",
-                 out.size(), offset, path_, errno_text(static_cast<int>(-n)));
-  }
-  std::fill(out.begin() + n, out.end(), u8{0});
-  return {};
+  return file_->read(offset, out);
 }
 
 Result<void> RawImage::write(u64 offset, std::span<const u8> in) {
-  if (read_only()) {
-    return error("disk image '{}' is attached read-only; attach it writable to change it", path_);
-  }
-  if (offset > size_ || in.size() > size_ - offset) {
+  if (!read_only() && (offset > size_ || in.size() > size_ - offset)) {
     return error("write of {} bytes at {} is past the end of disk image '{}' ({} bytes)", in.size(),
-                 offset, path_, size_);
+                 offset, description(), size_);
   }
-  if (const int result = file_.write_at(offset, in); result < 0) {
-    return error("cannot write {} bytes at {} of disk image '{}': {}; check the space on the host",
-                 in.size(), offset, path_, errno_text(-result));
-  }
-  return {};
-}
-
-Result<void> RawImage::flush() {
-  if (read_only()) return {};
-  if (const int result = file_.sync(); result < 0) {
-    return error("cannot flush disk image '{}': {}; check the host's disk", path_,
-                 errno_text(-result));
-  }
-  return {};
+  return file_->write(offset, in);
 }
 
 }  // namespace dragoman

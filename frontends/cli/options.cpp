@@ -6,9 +6,11 @@
 #include <charconv>
 
 #include "cpu/model/cpu_model.h"
+#include "devices/block/open_image.h"
 #include "frontends/cli/accel_options.h"
 #include "frontends/cli/nearest.h"
 #include "frontends/cli/version.h"
+#include "frontends/vnc/vnc_display.h"
 
 namespace dragoman {
 namespace {
@@ -70,7 +72,7 @@ Result<DriveOption> parse_drive(std::string_view text) {
   }
   for (const auto& [key, target] :
        {std::pair{"readonly", &drive.read_only}, std::pair{"read-only", &drive.read_only},
-        std::pair{"snapshot", &drive.snapshot}}) {
+        std::pair{"snapshot", &drive.snapshot}, std::pair{"backing", &drive.backing}}) {
     if (auto v = values.take(key)) {
       auto on = parse_switch("-drive", key, *v);
       if (!on) return on.error();
@@ -82,7 +84,8 @@ Result<DriveOption> parse_drive(std::string_view text) {
   (void)values.take("discard");
   if (auto ok = values.expect_empty(
           "-drive",
-          "file, format, if, index, media, readonly, snapshot, serial, id, bootindex, cache");
+          "file, format, if, index, media, readonly, snapshot, backing, serial, id, bootindex, "
+          "cache");
       !ok) {
     return ok.error();
   }
@@ -91,18 +94,19 @@ Result<DriveOption> parse_drive(std::string_view text) {
     return error("'if={}' in -drive is not available; use ide, virtio, floppy or none",
                  drive.interface);
   }
-  if (drive.format != "raw") {
-    return error(
-        "image format '{}' in -drive is not available; convert the image with "
-        "'qemu-img convert -O raw' and use format=raw",
-        drive.format);
+  if (!drive.format.empty()) {
+    if (auto format = parse_image_format(drive.format); !format) return format.error();
   }
   return drive;
 }
 
 Result<void> check_display(const Options& o) {
-  if (!o.display.empty() && o.display != "sdl" && o.display != "curses" && o.display != "none") {
-    return error("display '{}' in -display is not available; use sdl, curses or none", o.display);
+  if (o.display.starts_with("vnc=")) {
+    if (auto address = VncAddress::parse(o.display.substr(4)); !address) return address.error();
+  } else if (!o.display.empty() && o.display != "sdl" && o.display != "curses" &&
+             o.display != "none") {
+    return error("display '{}' in -display is not available; use sdl, curses, vnc=:N or none",
+                 o.display);
   }
   if (o.nographic && !o.display.empty() && o.display != "none") {
     return error("-nographic and '-display {}' exclude each other; leave out one of them",
@@ -231,6 +235,7 @@ Result<void> KeyValues::expect_empty(std::string_view option, std::string_view k
 }
 
 bool Options::uses_stdio() const {
+  if (monitor == "stdio") return true;
   for (const auto* specs : {&serial, &parallel, &debugcon}) {
     for (const std::string& spec : *specs) {
       if (spec == "stdio" || spec == "mon:stdio") return true;
@@ -284,8 +289,8 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
   app.set_help_flag("-h,--help", "Show this text");
   std::vector<std::string> files, drives, devices, hd(4), cdroms, floppies(2), accel, smp, memory,
       m_opt;
-  std::string boot, machine;
-  bool version = false;
+  std::string boot, machine, vnc;
+  bool version = false, gdb_1234 = false;
 
   app.add_option("FILE", files, "Disk image, ISO, floppy, Linux kernel, multiboot or ELF image");
   const char* kMachine = "Machine";
@@ -315,7 +320,8 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
   app.add_option("--bios", o.bios, "Firmware image (default: SeaBIOS)")->group(kBoot);
   app.add_option("--boot", boot, "order=acdn, menu=on|off")->group(kBoot);
   app.add_option("--drive", drives,
-                 "file=,if=ide|virtio|floppy,index=,media=disk|cdrom,readonly=,snapshot=")
+                 "file=,format=,if=ide|virtio|floppy,index=,media=disk|cdrom,readonly=,"
+                 "snapshot=,backing=")
       ->group(kBoot);
   for (unsigned i = 0; i < 4; ++i) {
     const std::string name = std::string("--hd") + static_cast<char>('a' + i);
@@ -330,7 +336,10 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
   app.add_flag("--nographic", o.nographic,
                "No window; serial port and monitor keys on the terminal")
       ->group(kConsole);
-  app.add_option("--display", o.display, "sdl (window), curses (text on the terminal) or none")
+  app.add_option("--display", o.display,
+                 "sdl (window), curses (text on the terminal), vnc=HOST:N or none")
+      ->group(kConsole);
+  app.add_option("--vnc", vnc, "Like --display vnc=: HOST:N or :N, password-file=PATH; or none")
       ->group(kConsole);
   app.add_option("--serial", o.serial,
                  "stdio, mon:stdio, file:PATH, null, pty, tcp:127.0.0.1:PORT[,server]")
@@ -338,8 +347,16 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
   app.add_option("--parallel", o.parallel, "Like --serial, for the printer port")->group(kConsole);
   app.add_option("--debugcon", o.debugcon, "Like --serial, for the debug port E9h")
       ->group(kConsole);
-  app.add_option("--monitor", o.monitor, "none (a monitor is not available yet)")->group(kConsole);
+  app.add_option("--monitor", o.monitor,
+                 "Monitor on stdio, tcp:127.0.0.1:PORT[,nowait], unix:PATH[,nowait], or none")
+      ->group(kConsole);
+  app.add_option("--qmp", o.qmp, "QMP on tcp:127.0.0.1:PORT[,wait=off] or unix:PATH[,wait=off]")
+      ->group(kConsole);
   const char* kRun = "Running";
+  app.add_option("--gdb", o.gdb, "Wait for gdb on tcp:127.0.0.1:PORT or unix:PATH")->group(kRun);
+  app.add_flag("-s,--gdb-1234", gdb_1234, "Same as -gdb tcp:127.0.0.1:1234")->group(kRun);
+  app.add_flag("-S,--start-paused", o.start_paused, "Stop before the first instruction")
+      ->group(kRun);
   app.add_flag("--no-reboot", o.no_reboot, "A reset ends the program")->group(kRun);
   app.add_flag("--no-shutdown", o.no_shutdown, "Power off keeps the program running")->group(kRun);
   app.add_option("--timeout", o.timeout_seconds, "End after so many seconds (exit code 124)")
@@ -394,6 +411,7 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
     return command;
   }
 
+  if (gdb_1234) o.gdb.push_back("tcp:127.0.0.1:1234");
   if (files.size() > 1) {
     return error("more than one image file given ('{}' and '{}'); use -drive for further ones",
                  files[0], files[1]);
@@ -439,6 +457,10 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
       return command;
     }
     if (auto ok = parse_accel(accel.back(), o); !ok) return ok.error();
+  }
+  if (!vnc.empty() && o.display.empty()) o.display = vnc == "none" ? "none" : "vnc=" + vnc;
+  if (o.accel == "lockstep" && (o.start_paused || !o.gdb.empty() || !o.qmp.empty())) {
+    return error("-S, -gdb and -qmp do not go with -accel lockstep; use -accel jit or interp");
   }
   if (auto ok = check_display(o); !ok) return ok.error();
   if (!boot.empty()) {

@@ -32,7 +32,7 @@ class KeyValues {
 /// One -drive, -hda, -cdrom, -fda ... in the order given.
 struct DriveOption {
   std::string file;
-  std::string format = "raw";
+  std::string format;             ///< empty: found by the contents
   std::string interface = "ide";  ///< ide, virtio, floppy, none
   std::string id;
   std::string serial;
@@ -41,6 +41,7 @@ struct DriveOption {
   bool cdrom = false;
   bool read_only = false;
   bool snapshot = false;
+  bool backing = false;  ///< use the backing file a qcow2 image names
 };
 
 struct DeviceOption {
@@ -67,7 +68,9 @@ struct Options {
   std::vector<std::string> serial;
   std::vector<std::string> parallel;
   std::vector<std::string> debugcon;
-  std::string monitor;
+  std::string monitor;  ///< none, stdio, or where to listen
+  std::vector<std::string> gdb;
+  std::vector<std::string> qmp;
   bool nographic = false;
   std::string display;
   std::string vga = "std";
@@ -80,7 +83,7 @@ struct Options {
   std::optional<double> timeout_seconds;
   std::string expect;
   bool print_state = false;
-  bool start_paused = false;
+  bool start_paused = false;  ///< -S
 
   /// Whether a port is connected to the terminal the program was started on.
   bool uses_stdio() const;

@@ -15,7 +15,7 @@
 #include "bios/file.h"
 #include "bios/image_kind.h"
 #include "devices/block/memory_image.h"
-#include "devices/block/raw_image.h"
+#include "devices/block/open_image.h"
 #include "devices/block/snapshot_image.h"
 #include "frontends/cli/device_options.h"
 #include "frontends/cli/nearest.h"
@@ -140,8 +140,15 @@ Result<DriveConfig> Session::open_drive(const DriveOption& drive) {
   }
   const bool snapshot = drive.snapshot || options_.snapshot;
   const bool read_only = drive.read_only || drive.cdrom || snapshot;
-  auto image = RawImage::open(
-      drive.file, read_only ? RawImage::Access::kReadOnly : RawImage::Access::kReadWrite);
+  ImageOptions options;
+  options.access = read_only ? ImageAccess::kReadOnly : ImageAccess::kReadWrite;
+  options.backing = drive.backing;
+  if (!drive.format.empty()) {
+    auto format = parse_image_format(drive.format);
+    if (!format) return format.error();
+    options.format = *format;
+  }
+  auto image = open_image(drive.file, options);
   if (!image) return host_problem(image.error());
   std::unique_ptr<BlockImage> opened = image.take();
   if (snapshot && !drive.cdrom) {
@@ -170,6 +177,19 @@ Result<void> Session::open_boot_file() {
   if (!in) {
     return host_problem(
         error("cannot read '{}': {}; check its permissions", path, std::strerror(errno)));
+  }
+  if (S_ISREG(info.st_mode)) {
+    auto file = HostImageFile::open(path, ImageAccess::kReadOnly);
+    if (!file) return host_problem(file.error());
+    auto format = probe_image(**file);
+    if (!format) return host_problem(format.error());
+    if (*format != ImageFormat::kRaw) {
+      DriveOption disk;
+      disk.file = path;
+      if (options_.boot_order.empty()) options_.boot_order = "c";
+      options_.drives.insert(options_.drives.begin(), disk);
+      return {};
+    }
   }
   auto kind = detect_image(head, static_cast<u64>(info.st_size));
   if (!kind) return host_problem(error("'{}': {}", path, kind.error().message));
@@ -231,6 +251,9 @@ Result<CharacterBackend*> Session::open_character_device(const std::string& spec
     CharacterMux::Callbacks callbacks;
     callbacks.quit = [this] { stop({StopCause::kRequested, 0, ""}); };
     callbacks.send_break = [this] { send_break(); };
+    callbacks.focus_changed = [this](CharacterMux::Channel channel) {
+      debug_ports_.focus_changed(channel == CharacterMux::kMonitor);
+    };
     muxes_.push_back(std::make_unique<CharacterMux>(*backend, std::move(callbacks)));
     backend = &muxes_.back()->channel(CharacterMux::kSerial);
   }
@@ -423,9 +446,7 @@ Result<void> Session::prepare() {
     if (!uuid) return uuid.error();
     config_.uuid = *uuid;
   }
-  if (!options_.monitor.empty() && options_.monitor != "none" && options_.monitor != "/dev/null") {
-    return error("'-monitor {}': this version has no monitor; use -monitor none", options_.monitor);
-  }
+  if (auto ok = DebugPorts::check(options_); !ok) return ok;
   for (const auto& step : {&Session::parse_time, &Session::open_boot_file, &Session::open_firmware,
                            &Session::open_kernel, &Session::open_drives, &Session::open_characters,
                            &Session::add_devices}) {
@@ -448,7 +469,28 @@ Result<void> Session::prepare() {
     stop({StopCause::kRequested, 0, "signal"});
   }));
   machine().add_poll_source(*poll_sources_.back());
-  return open_display();
+  if (auto ok = open_display(); !ok) return ok;
+  return open_debug_ports();
+}
+
+Result<void> Session::open_debug_ports() {
+  if (lockstep_ != nullptr) return {};
+  if (options_.monitor == "stdio" && terminal_ != nullptr) {
+    return error("-monitor stdio and -display curses both want the terminal; use another display");
+  }
+  if (auto ok = debug_ports_.open(options_); !ok) return host_problem(ok.error());
+  media_ = std::make_unique<MediaBay>(*machine_, config_);
+  debug_ports_.attach(*machine_, media_->host(), options_.start_paused);
+  if (options_.monitor == "stdio") {
+    monitor_terminal_ = std::make_unique<StdioCharacter>();
+    machine_->add_poll_source(*monitor_terminal_);
+    machine_->add_housekeeping([this] { monitor_terminal_->flush(); });
+    debug_ports_.add_terminal(*monitor_terminal_, false);
+  }
+  for (const auto& mux : muxes_) {
+    debug_ports_.add_terminal(mux->channel(CharacterMux::kMonitor), true);
+  }
+  return {};
 }
 
 Result<void> Session::build_machine() {
@@ -483,6 +525,14 @@ Result<void> Session::open_display() {
     if (!window) return host_problem(window.error());
     window_ = window.take();
     machine_->add_housekeeping([this] { window_->update(); });
+  } else if (display.starts_with("vnc=")) {
+    auto address = VncAddress::parse(display.substr(4));
+    if (!address) return address.error();
+    auto vnc = VncDisplay::open(*address, machine_->board(), options_.name);
+    if (!vnc) return host_problem(vnc.error());
+    vnc_ = vnc.take();
+    for (PollSource* source : vnc_->poll_sources()) machine_->add_poll_source(*source);
+    machine_->add_housekeeping([this] { vnc_->update(); });
   } else if (display == "curses") {
     if (isatty(STDOUT_FILENO) == 0) {
       return host_problem(

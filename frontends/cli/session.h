@@ -12,8 +12,11 @@
 #include "devices/character/mux.h"
 #include "devices/character/open_character.h"
 #include "frontends/cli/options.h"
+#include "frontends/debug_ports.h"
+#include "frontends/media.h"
 #include "frontends/sdl/sdl_display.h"
 #include "frontends/terminal/terminal_display.h"
+#include "frontends/vnc/vnc_display.h"
 #include "machine/lockstep.h"
 #include "machine/machine.h"
 
@@ -53,6 +56,7 @@ class Session {
   Result<void> parse_time();
   Result<void> open_display();
   Result<void> build_machine();
+  Result<void> open_debug_ports();
   /// The machine back ends belong to; in lockstep the interpreting one.
   Machine& machine() { return lockstep_ != nullptr ? lockstep_->reference() : *machine_; }
   void stop(StopReason reason);
@@ -76,6 +80,10 @@ class Session {
   std::unique_ptr<SdlDisplay> window_;
   std::unique_ptr<StdioCharacter> terminal_;
   std::unique_ptr<TerminalDisplay> terminal_display_;
+  std::unique_ptr<VncDisplay> vnc_;
+  DebugPorts debug_ports_;
+  std::unique_ptr<MediaBay> media_;
+  std::unique_ptr<StdioCharacter> monitor_terminal_;
   int failure_code_ = kExitUsage;
 };
 

@@ -250,7 +250,9 @@ RegionEmitter::Address RegionEmitter::stack_address(const PlannedInstruction& p)
 }
 
 RegionEmitter::HostOperand RegionEmitter::operand(const PlannedInstruction& p, bool need_scratch) {
-  return access(p, p.operand, operand_address(p), need_scratch);
+  Address address = operand_address(p);
+  if (p.operand.aligned) address.align_mask = p.operand.bytes - 1u;
+  return access(p, p.operand, address, need_scratch);
 }
 RegionEmitter::HostOperand RegionEmitter::stack(const PlannedInstruction& p, bool need_scratch) {
   return access(p, p.stack, stack_address(p), need_scratch);

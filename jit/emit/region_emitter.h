@@ -127,7 +127,8 @@ class RegionEmitter {
   void put_vectors_away();
   void load_vectors();
   void store_vectors();
-  bool uses_vectors() const { return plan_.vectors_used != 0; }
+  /// Something has to be put away before C++ and fetched back behind it.
+  bool uses_vectors() const { return plan_.vectors_used != 0 || plan_.floating_point; }
 
   // --- Leaving (control_flow.cpp)
   Label site(const PlannedInstruction& p, const PlannedAccess* a);

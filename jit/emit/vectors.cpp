@@ -45,7 +45,8 @@ bool is_vzeroupper(const Instruction& insn) {
 }  // namespace
 
 bool vector_emitted(const Cpu& cpu, const Instruction& insn) {
-  if (is_vzeroupper(insn)) return insn.handler == select_Vzeroupper(insn);
+  // Elsewhere than in 64-bit mode it leaves YMM8 to YMM15 alone.
+  if (is_vzeroupper(insn)) return cpu.code64() && insn.handler == select_Vzeroupper(insn);
   if (insn.handler != select_vector(insn)) return false;
   return !vector_plan(insn, effective_wide(insn, cpu.code64())).mmx();
 }
@@ -90,7 +91,8 @@ void note_vector_registers(const Instruction& insn, RegionPlan& region) {
   add(v.reg, insn.reg, v.reg_written);
   add(v.rm, insn.rm, v.rm_written);
   add(v.vvvv, insn.vvvv, v.vvvv_written);
-  add(v.fourth, static_cast<unsigned>(insn.immediate >> 4), false);
+  const unsigned fourth = static_cast<unsigned>(insn.immediate >> 4);
+  add(v.fourth, region.code_bits == 64 ? fourth : fourth & 7, false);
   add(v.xmm0 || v.xmm0_written, 0, v.xmm0_written);
   region.vectors_used |= used;
   region.vectors_written |= written;
@@ -101,8 +103,13 @@ void note_vector_registers(const Instruction& insn, RegionPlan& region) {
 // Both are subroutines of the region: their return address lies below the frame.
 void RegionEmitter::load_vectors() {
   if (plan_.floating_point) {
+    // What the host holds may be newer than what is in memory.
+    const Label there = a_.newLabel();
+    a_.cmp(below(frame_mem(&cpu_.frame.guest_mxcsr, 1)), 0);
+    a_.jne(there);
     a_.ldmxcsr(below(state_mem(&cpu_.state.fpu.mxcsr, 4)));
     a_.mov(below(frame_mem(&cpu_.frame.guest_mxcsr, 1)), 1);
+    a_.bind(there);
   }
   for (unsigned i = 0; i < 16; ++i) {
     if (!(plan_.vectors_used >> i & 1)) continue;
@@ -236,7 +243,9 @@ void RegionEmitter::encode_vector(const Instruction& insn, bool wide, unsigned r
     const u32 d = static_cast<u32>(memory->displacement);
     for (unsigned i = 0; i < 4; ++i) put(d >> (8 * i) & 0xff);
   }
-  if (immediate) put(static_cast<unsigned>(insn.immediate & 0xff));
+  // A register in the immediate has three bits outside 64-bit mode.
+  const bool narrow_register = plan_.code_bits != 64 && vector_plan(insn, wide).fourth;
+  if (immediate) put(static_cast<unsigned>(insn.immediate & (narrow_register ? 0x7f : 0xff)));
   a_.embed(code.data(), size);
 }
 

@@ -1,0 +1,63 @@
+// What a debugger outside the guest wants a processor to stop at. Nothing here is visible to the
+// guest; its own debug registers are in CpuState.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "base/types.h"
+
+namespace dragoman {
+
+/// The lists belong to the debugger, the rest is how it and the processor talk. Execution
+/// breakpoints cut decoded blocks: no block contains one except a block of its own, which stops.
+/// All other code runs as ever, on either engine.
+struct DebugPoints {
+  struct Watch {
+    u64 address = 0;  ///< linear
+    u64 bytes = 1;
+    bool on_read = false;
+    bool on_write = true;
+    bool operator==(const Watch&) const = default;
+  };
+  enum class Cause : u8 { kNone, kBreakpoint, kWatch, kStep, kException };
+  struct Hit {
+    Cause cause = Cause::kNone;
+    u64 address = 0;     ///< linear: of the instruction, or of the watch that was hit
+    bool write = false;  ///< of kWatch: the access wrote
+    Watch watch;         ///< of kWatch
+    u8 vector = 0;       ///< of kException
+    u32 error_code = 0;
+    bool any() const { return cause != Cause::kNone; }
+  };
+
+  std::vector<u64> breakpoints;  ///< linear addresses
+  std::vector<Watch> watches;
+  u32 caught_vectors = 0;  ///< bit V: stop before exception V is delivered
+
+  bool step = false;            ///< stop after one instruction, or one iteration of a repeated one
+  bool skip = false;            ///< execute the next instruction whatever breakpoint is on it
+  bool pass_exception = false;  ///< deliver the next exception even if it is caught
+  Hit hit;                      ///< why the processor stopped; the debugger clears it
+  /// Pool offsets of breakpoints whose page was executed.
+  std::vector<u64> cut_offsets;
+
+  bool breaks_at(u64 linear) const {
+    return std::find(breakpoints.begin(), breakpoints.end(), linear) != breakpoints.end();
+  }
+  bool cuts(u64 offset) const {
+    return std::find(cut_offsets.begin(), cut_offsets.end(), offset) != cut_offsets.end();
+  }
+  bool watches_page(u64 page) const {
+    return std::any_of(watches.begin(), watches.end(), [page](const Watch& w) {
+      return w.address >> kPageShift <= page && page <= (w.address + w.bytes - 1) >> kPageShift;
+    });
+  }
+  /// Interrupts wait, so that a step does not end in an interrupt handler.
+  bool holds_events() const { return step || skip; }
+
+ private:
+  static constexpr unsigned kPageShift = 12;
+};
+
+}  // namespace dragoman

@@ -1,0 +1,127 @@
+#include "frontends/media.h"
+
+#include "devices/block/open_image.h"
+
+namespace dragoman {
+
+MediaBay::MediaBay(Machine& machine, const MachineConfig& config)
+    : machine_(machine), name_(config.name), floppies_(2) {
+  unsigned virtio = 0;
+  for (const DriveConfig& drive : config.drives) {
+    Bay bay;
+    bay.interface = drive.interface;
+    bay.index = drive.index;
+    switch (drive.interface) {
+      case DriveInterface::kIde:
+        bay.info.name =
+            fmt::format("ide{}-{}{}", drive.index / 2, drive.cdrom ? "cd" : "hd", drive.index % 2);
+        break;
+      case DriveInterface::kFloppy:
+        bay.info.name = fmt::format("floppy{}", drive.index);
+        break;
+      case DriveInterface::kVirtio:
+        bay.info.name = fmt::format("virtio{}", virtio++);
+        break;
+    }
+    bay.info.removable = drive.cdrom || drive.interface == DriveInterface::kFloppy;
+    if (drive.image != nullptr) {
+      bay.info.file = drive.image->description();
+      bay.info.bytes = drive.image->size();
+      bay.info.read_only = drive.image->read_only();
+    }
+    bays_.push_back(std::move(bay));
+  }
+  // A PC has a floppy drive, also when nobody put a disk in.
+  if (find("floppy0") == nullptr) {
+    Bay bay;
+    bay.interface = DriveInterface::kFloppy;
+    bay.info.name = "floppy0";
+    bay.info.removable = true;
+    bays_.push_back(std::move(bay));
+  }
+}
+
+MediaBay::Bay* MediaBay::find(const std::string& name) {
+  for (Bay& bay : bays_) {
+    if (bay.info.name == name) return &bay;
+  }
+  return nullptr;
+}
+
+Result<MediaBay::Bay*> MediaBay::removable(const std::string& name) {
+  Bay* bay = find(name);
+  if (bay == nullptr) return error("Device '{}' not found", name);
+  if (!bay->info.removable) return error("Device '{}' is not removable", name);
+  return bay;
+}
+
+std::vector<DriveInfo> MediaBay::drives() const {
+  std::vector<DriveInfo> list;
+  for (const Bay& bay : bays_) list.push_back(bay.info);
+  return list;
+}
+
+Result<void> MediaBay::insert(Bay& bay, std::shared_ptr<BlockImage> image) {
+  PcBoard& board = machine_.board();
+  if (bay.interface == DriveInterface::kFloppy) {
+    if (board.floppy() == nullptr) return error("there is no floppy controller");
+    board.floppy()->set_media(bay.index, image.get());
+    floppies_[bay.index % 2] = image;
+  } else {
+    AtapiCdrom* const cdrom = board.cdrom(bay.index);
+    if (cdrom == nullptr) return error("there is no CD-ROM drive '{}'", bay.info.name);
+    cdrom->set_medium(image);
+  }
+  bay.info.file = image != nullptr ? image->description() : "";
+  bay.info.bytes = image != nullptr ? image->size() : 0;
+  bay.info.read_only = image != nullptr && image->read_only();
+  return {};
+}
+
+Result<void> MediaBay::change(const std::string& drive, const std::string& file) {
+  auto bay = removable(drive);
+  if (!bay) return bay.error();
+  ImageOptions options;
+  options.access = (*bay)->interface == DriveInterface::kFloppy ? ImageAccess::kReadWrite
+                                                                : ImageAccess::kReadOnly;
+  auto image = open_image(file, options);
+  if (!image && options.access == ImageAccess::kReadWrite) {
+    options.access = ImageAccess::kReadOnly;
+    image = open_image(file, options);
+  }
+  if (!image) return image.error();
+  move_tray(**bay, true);
+  if (auto done = insert(**bay, image.take()); !done) return done;
+  move_tray(**bay, false);
+  return {};
+}
+
+Result<void> MediaBay::eject(const std::string& drive, bool) {
+  auto bay = removable(drive);
+  if (!bay) return bay.error();
+  move_tray(**bay, true);
+  return insert(**bay, nullptr);
+}
+
+/// Drives with a tray are CD-ROM drives.
+void MediaBay::move_tray(Bay& bay, bool open) {
+  if (bay.interface != DriveInterface::kIde || bay.info.tray_open == open) return;
+  bay.info.tray_open = open;
+  for (const TrayListener& listener : tray_listeners_) listener(bay.info.name, open);
+}
+
+MonitorHost MediaBay::host() {
+  MonitorHost host;
+  host.name = name_;
+  host.drives = [this] { return drives(); };
+  host.change = [this](const std::string& drive, const std::string& file) {
+    return change(drive, file);
+  };
+  host.eject = [this](const std::string& drive, bool force) { return eject(drive, force); };
+  host.watch_trays = [this](TrayListener listener) {
+    tray_listeners_.push_back(std::move(listener));
+  };
+  return host;
+}
+
+}  // namespace dragoman

@@ -1,0 +1,47 @@
+// Drives of a running machine as monitors see them: names, media, changing and ejecting.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "frontends/monitor/monitor.h"
+#include "machine/machine.h"
+
+namespace dragoman {
+
+/// Names drives as QEMU does: ide1-cd0, ide0-hd0, floppy0, virtio0.
+class MediaBay {
+ public:
+  /// Both outlive the bay.
+  MediaBay(Machine& machine, const MachineConfig& config);
+
+  std::vector<DriveInfo> drives() const;
+  /// Opens `file` and puts it into a removable drive; the medium inside goes.
+  Result<void> change(const std::string& drive, const std::string& file);
+  Result<void> eject(const std::string& drive, bool force);
+  /// All of it, for monitors.
+  MonitorHost host();
+
+ private:
+  struct Bay {
+    DriveInfo info;
+    DriveInterface interface = DriveInterface::kIde;
+    unsigned index = 0;
+  };
+  Bay* find(const std::string& name);
+  Result<Bay*> removable(const std::string& name);
+  Result<void> insert(Bay& bay, std::shared_ptr<BlockImage> image);
+
+  using TrayListener = std::function<void(const std::string& drive, bool open)>;
+  void move_tray(Bay& bay, bool open);
+
+  Machine& machine_;
+  std::vector<TrayListener> tray_listeners_;
+  std::string name_;
+  std::vector<Bay> bays_;
+  std::vector<std::shared_ptr<BlockImage>> floppies_;  ///< images the controller holds
+};
+
+}  // namespace dragoman

@@ -1,0 +1,16 @@
+// The screen as a picture file.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "base/result.h"
+#include "devices/vga/vga_renderer.h"
+
+namespace dragoman {
+
+/// Writes `pixels` (00RRGGBBh, size.width a line) as PNG or as PPM (P6).
+Result<void> write_picture(const std::string& path, bool png, Size size,
+                           std::span<const u32> pixels);
+
+}  // namespace dragoman

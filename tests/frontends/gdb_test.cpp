@@ -1,0 +1,282 @@
+// The remote protocol of GDB: running, stopping, registers, memory, and whatever else may come.
+#include "frontends/gdb/gdb_server.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "tests/frontends/debug_machine.h"
+
+namespace dragoman {
+namespace {
+
+class Gdb : public testing::TestWithParam<bool> {
+ protected:
+  Gdb()
+      : pc_(kModesProgram, GetParam()),
+        server_(
+            pc_.debugger(), [this](std::string_view text) { out_ += text; },
+            [](const std::string& line) { return "did " + line + "\n"; }) {
+    server_.connected();
+    EXPECT_EQ(ask("QStartNoAckMode"), "OK");
+    raw("+");
+  }
+
+  void raw(std::string_view bytes) {
+    server_.receive({reinterpret_cast<const u8*>(bytes.data()), bytes.size()});
+  }
+  void send(const std::string& packet) {
+    unsigned sum = 0;
+    for (const char c : packet) sum += static_cast<u8>(c);
+    raw(fmt::format("${}#{:02x}", packet, sum & 0xff));
+  }
+  /// The contents of the last packet that came.
+  std::string last() {
+    const std::size_t begin = out_.rfind('$');
+    const std::size_t end = out_.find('#', begin == std::string::npos ? 0 : begin);
+    if (begin == std::string::npos || end == std::string::npos) return "(none)";
+    return out_.substr(begin + 1, end - begin - 1);
+  }
+  std::string ask(const std::string& packet) {
+    out_.clear();
+    send(packet);
+    return last();
+  }
+  /// Sends `packet`, runs the machine until it is held, and gives the stop reply.
+  std::string go(const std::string& packet) {
+    out_.clear();
+    send(packet);
+    EXPECT_TRUE(pc_.run_until_held());
+    return last();
+  }
+  u64 pc() { return pc_.debugger().pc(); }
+  u64 quad(u64 address) {
+    u64 value = 0;
+    pc_.debugger().read_physical(address, {reinterpret_cast<u8*>(&value), 8});
+    return value;
+  }
+  u64 count() { return pc_.debugger().cpu().state.regs[kRcx]; }
+
+  DebugMachine pc_;
+  std::string out_;
+  GdbServer server_;
+};
+
+TEST_P(Gdb, BreaksInEveryMode) {
+  ASSERT_EQ(ask(fmt::format("Z1,{:x},1", kProtected)), "OK");
+  ASSERT_EQ(ask(fmt::format("Z0,{:x},1", kLong)), "OK");
+  EXPECT_TRUE(go("c").starts_with("T05"));
+  EXPECT_EQ(pc(), kProtected);
+  EXPECT_EQ(pc_.debugger().cpu().decode_mode().code_bits, 32);
+  EXPECT_TRUE(go("vCont;c").starts_with("T05"));
+  EXPECT_EQ(pc(), kLong);
+  EXPECT_EQ(pc_.debugger().cpu().decode_mode().code_bits, 64);
+}
+
+TEST_P(Gdb, StopsInTheMiddleOfHotCode) {
+  ASSERT_EQ(ask(fmt::format("Z1,{:x},1", kWriteQuad)), "OK");
+  EXPECT_TRUE(go("c").starts_with("T05"));
+  EXPECT_EQ(pc(), kWriteQuad);
+  EXPECT_EQ(quad(0x800), 100'000u);
+  EXPECT_EQ(quad(0x808), 0u);
+}
+
+TEST_P(Gdb, SetsAndRemovesBreakpointsInHotCode) {
+  // Stop somewhere in the loop, when it has long been translated.
+  ASSERT_EQ(ask(fmt::format("Z1,{:x},1", kLoop)), "OK");
+  EXPECT_TRUE(go("c").starts_with("T05"));
+  EXPECT_EQ(ask(fmt::format("z1,{:x},1", kLoop)), "OK");
+  pc_.debugger().add_watch({0x800, 8, false, true});
+  for (unsigned i = 1; i <= 3; ++i) {
+    go("c");
+    EXPECT_EQ(quad(0x800), i);
+    EXPECT_EQ(pc(), kLoop + 8);
+  }
+  pc_.debugger().clear_points();
+  pc_.debugger().resume();
+  pc_.machine().set_host_deadline(host_time_ns() + 10'000'000'000);
+  while (pc_.machine().instructions() < 100'000) {
+    if (pc_.machine().run_to(100'000) != Machine::Pause::kReached) break;
+  }
+  pc_.debugger().pause();
+  (void)pc_.machine().take_stop_reason();
+  ASSERT_EQ(ask(fmt::format("Z1,{:x},1", kLoop)), "OK");
+  go("c");
+  const u64 first = quad(0x800);
+  EXPECT_GT(first, 10'000u);
+  EXPECT_EQ(pc(), kLoop);
+  go("c");
+  EXPECT_EQ(quad(0x800), first + 1);
+  EXPECT_EQ(pc(), kLoop);
+  ASSERT_EQ(ask(fmt::format("z1,{:x},1", kLoop)), "OK");
+  ASSERT_EQ(ask(fmt::format("Z1,{:x},1", kWriteQuad)), "OK");
+  go("c");
+  EXPECT_EQ(pc(), kWriteQuad);
+  EXPECT_EQ(quad(0x800), 100'000u);
+}
+
+TEST_P(Gdb, WatchesBehindTheAccess) {
+  ASSERT_EQ(ask("Z2,700,2"), "OK");
+  EXPECT_NE(go("c").find("watch:700;"), std::string::npos);
+  EXPECT_EQ(pc(), kAfterWriteWord);
+  ASSERT_EQ(ask("z2,700,2"), "OK");
+  ASSERT_EQ(ask("Z2,808,8"), "OK");
+  EXPECT_NE(go("c").find("watch:808;"), std::string::npos);
+  EXPECT_EQ(pc(), kUd2);
+  EXPECT_EQ(quad(0x808), 1u);
+}
+
+TEST_P(Gdb, StepsOneIterationOfARepeatedInstruction) {
+  ASSERT_EQ(ask(fmt::format("Z1,{:x},1", kRepMovs)), "OK");
+  go("c");
+  ASSERT_EQ(ask(fmt::format("z1,{:x},1", kRepMovs)), "OK");
+  for (u64 left = 4; left >= 1; --left) {
+    EXPECT_TRUE(go("s").starts_with("T05"));
+    EXPECT_EQ(count(), left);
+    EXPECT_EQ(pc(), kRepMovs);
+  }
+  go("vCont;s:1");
+  EXPECT_EQ(count(), 0u);
+  if (pc() == kRepMovs) go("s");  // the step that finds nothing left to do
+  EXPECT_EQ(pc(), kWriteWord);
+  go("s");
+  EXPECT_EQ(pc(), kAfterWriteWord);
+}
+
+TEST_P(Gdb, CatchesExceptionsBeforeTheyAreDelivered) {
+  pc_.debugger().catch_vectors(1u << kVectorUd);
+  EXPECT_TRUE(go("c").starts_with("T04"));
+  EXPECT_EQ(pc(), kUd2);
+  EXPECT_EQ(pc_.debugger().stop().vector, kVectorUd);
+}
+
+TEST_P(Gdb, ReadsAndWritesRegistersAndMemory) {
+  const std::string all = ask("g");
+  std::size_t bytes = 0;
+  for (unsigned i = 0; i < GdbRegisters::count(); ++i) bytes += GdbRegisters::size(i);
+  EXPECT_EQ(all.size(), 2 * bytes);
+  EXPECT_EQ(ask("P0=8877665544332211"), "OK");
+  EXPECT_EQ(pc_.debugger().cpu().state.regs[kRax], 0x1122334455667788u);
+  EXPECT_EQ(ask("p0"), "8877665544332211");
+  EXPECT_EQ(ask("M1000,4:deadbeef"), "OK");
+  EXPECT_EQ(ask("m1000,4"), "deadbeef");
+  EXPECT_EQ(ask(std::string("X1004,2:}\x03z")), "OK");  // an escaped '#'
+  EXPECT_EQ(ask("m1004,2"), "237a");
+  EXPECT_EQ(ask("Qqemu.PhyMemMode:1"), "OK");
+  EXPECT_EQ(ask("m1000,4"), "deadbeef");
+  // All registers written back as they were read change nothing.
+  const std::string now = ask("g");
+  EXPECT_EQ(ask("G" + now), "OK");
+  EXPECT_EQ(ask("g"), now);
+}
+
+TEST_P(Gdb, AnswersQueries) {
+  EXPECT_NE(ask("qSupported:swbreak+;hwbreak+").find("PacketSize="), std::string::npos);
+  EXPECT_EQ(ask("qAttached"), "1");
+  EXPECT_EQ(ask("vMustReplyEmpty"), "");
+  EXPECT_EQ(ask("?").substr(0, 3), "T05");
+  EXPECT_NE(ask("qXfer:features:read:target.xml:0,1000").find("<architecture>i8086"),
+            std::string::npos);
+  out_.clear();
+  send("qRcmd,6869");                                                    // hi
+  EXPECT_NE(out_.find("$O6469642068690a#"), std::string::npos) << out_;  // did hi
+  EXPECT_EQ(last(), "OK");
+}
+
+TEST_P(Gdb, RefusesWhatItDoesNotUnderstand) {
+  for (const char* packet : {"m",
+                             "mzz,4",
+                             "m0",
+                             "M0,4:12",
+                             "M0,zz",
+                             "P",
+                             "P9999=00",
+                             "P0=1",
+                             "p9999",
+                             "pzz",
+                             "Z0",
+                             "Z0,",
+                             "Z0,0",
+                             "Z2,0,0",
+                             "Z2,ffffffffffffffff,10",
+                             "Gzz",
+                             "C",
+                             "vCont;x",
+                             "vCont;",
+                             "X0,5:abc",
+                             "qXfer:features:read:target.xml:zz",
+                             "qRcmd,6",
+                             "Qqemu.PhyMemMode:2"}) {
+    EXPECT_EQ(ask(packet).substr(0, 1), "E") << packet;
+  }
+  for (const char* packet : {"", "!", "b", "Z9,0,1", "QUnknown", "qUnknown", "vFile:open", "_M"}) {
+    EXPECT_EQ(ask(packet), "") << packet;
+  }
+  EXPECT_TRUE(pc_.debugger().paused());
+}
+
+TEST_P(Gdb, SurvivesRandomBytes) {
+  std::mt19937 random(7);
+  static constexpr std::string_view kParts[] = {"$",
+                                                "#",
+                                                "}",
+                                                "*",
+                                                ",",
+                                                ":",
+                                                ";",
+                                                "=",
+                                                "m",
+                                                "M",
+                                                "X",
+                                                "g",
+                                                "G",
+                                                "p",
+                                                "P",
+                                                "Z0",
+                                                "z1",
+                                                "Z2",
+                                                "qXfer:features:read:target.xml:",
+                                                "qRcmd,",
+                                                "vCont",
+                                                "ffffffffffffffff",
+                                                "0",
+                                                "1000",
+                                                "H",
+                                                "?",
+                                                "Qqemu.PhyMemMode:",
+                                                "7fffffff",
+                                                "D"};
+  for (unsigned round = 0; round < 4000; ++round) {
+    std::string packet;
+    for (unsigned n = static_cast<unsigned>(random() % 6); n > 0; --n) {
+      if (random() % 4 == 0) {
+        packet += static_cast<char>(random());
+      } else {
+        packet += kParts[random() % std::size(kParts)];
+      }
+    }
+    if (random() % 3 == 0) {
+      raw(packet);
+    } else {
+      send(packet);
+    }
+    (void)pc_.machine().take_stop_reason();
+    out_.clear();
+    pc_.debugger().pause();
+  }
+  raw("#00");  // whatever was under way ends
+  EXPECT_EQ(ask("Qqemu.PhyMemMode:0"), "OK");
+}
+
+TEST_P(Gdb, RunsOnWhenTheDebuggerGoes) {
+  ASSERT_EQ(ask(fmt::format("Z0,{:x},1", kProtected)), "OK");
+  server_.disconnected();
+  EXPECT_FALSE(pc_.debugger().paused());
+  EXPECT_TRUE(pc_.debugger().points().breakpoints.empty());
+}
+
+INSTANTIATE_TEST_SUITE_P(Engines, Gdb, testing::Bool(),
+                         [](const auto& p) { return p.param ? "Translator" : "Interpreter"; });
+
+}  // namespace
+}  // namespace dragoman

@@ -1,0 +1,238 @@
+// The human monitor: commands, expressions, the terminal it sits on, and nonsense.
+#include "frontends/monitor/monitor.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "devices/block/memory_image.h"
+#include "frontends/media.h"
+#include "frontends/monitor/expression.h"
+#include "frontends/monitor/key_names.h"
+#include "frontends/monitor/monitor_terminal.h"
+#include "frontends/monitor/screen_file.h"
+#include "tests/frontends/debug_machine.h"
+#include "tests/frontends/process.h"
+
+namespace dragoman {
+namespace {
+
+class MonitorTest : public testing::Test {
+ protected:
+  MonitorTest() : pc_(kModesProgram, false), monitor_(pc_.debugger(), MonitorHost{}) {}
+
+  std::string say(const std::string& line) { return monitor_.execute(line); }
+
+  DebugMachine pc_;
+  Monitor monitor_;
+};
+
+TEST_F(MonitorTest, HelpHasOneLineForEveryCommand) {
+  const std::string text = say("help");
+  for (const char* name : {"info", "stop", "cont", "step", "system_reset", "system_powerdown", "x",
+                           "xp", "print", "memsave", "pmemsave", "sendkey", "mouse_move",
+                           "mouse_button", "screendump", "change", "eject", "quit"}) {
+    EXPECT_NE(("\n" + text).find("\n" + std::string(name)), std::string::npos) << name;
+  }
+  EXPECT_NE(say("help x").find("linear"), std::string::npos);
+  EXPECT_NE(say("contt").find("did you mean 'cont'"), std::string::npos);
+}
+
+TEST_F(MonitorTest, ShowsMemory) {
+  const std::vector<u8> bytes = {0x78, 0x56, 0x34, 0x12, 0xff, 'A', '\'', 0};
+  pc_.debugger().write_physical(0x1000, bytes);
+  EXPECT_EQ(say("x /2xw 0x1000"), "0000000000001000: 0x12345678 0x002741ff\n");
+  EXPECT_EQ(say("xp /1xg 0x1000"), "0000000000001000: 0x002741ff12345678\n");
+  EXPECT_EQ(say("x /2db 0x1003"), "0000000000001003: 18 -1\n");
+  EXPECT_EQ(say("x /3cb 0x1004"), "0000000000001004: '\\xff' 'A' '\\''\n");
+  EXPECT_EQ(say("x /9xb 0x1000").find('\n'), 17 + 8 * 5u);
+  EXPECT_EQ(say("x /1xw 0x1000+4*(3-2)"), "0000000000001004: 0x002741ff\n");
+  EXPECT_NE(say("x /2i 0xff000").find("mov ax"), std::string::npos);
+}
+
+TEST_F(MonitorTest, EvaluatesExpressions) {
+  pc_.debugger().cpu().state.regs[kRbx] = 0x1234;
+  EXPECT_EQ(say("p $rbx+1"), "0x1235\n");
+  EXPECT_EQ(say("print /d 2+3*4-(1|2)"), "11\n");
+  EXPECT_EQ(say("p $cs_base"), "0xffff0000\n");
+  EXPECT_EQ(say("p ~0"), "0xffffffffffffffff\n");
+  for (const char* bad :
+       {"p 1/0", "p $nothing", "p (1", "p 1+", "p 0x", "p 12z", "p 99999999999999999999"}) {
+    EXPECT_NE(say(bad).find_first_not_of("0x123456789"), std::string::npos) << bad;
+    EXPECT_GT(say(bad).size(), 10u) << bad;
+  }
+  EXPECT_FALSE(evaluate(std::string(100'000, '('), pc_.debugger().cpu()));
+  EXPECT_FALSE(evaluate(std::string(100'000, '-'), pc_.debugger().cpu()));
+}
+
+TEST_F(MonitorTest, StopsStepsAndGoesOn) {
+  EXPECT_EQ(say("info status"), "VM status: paused\n");
+  say("step");
+  EXPECT_TRUE(pc_.run_until_held());
+  EXPECT_EQ(pc_.debugger().pc(), 0xff000u);
+  EXPECT_NE(say("info status").find("stepped"), std::string::npos);
+  say("cont");
+  EXPECT_FALSE(pc_.debugger().paused());
+  say("stop");
+  EXPECT_TRUE(pc_.debugger().paused());
+}
+
+TEST_F(MonitorTest, InfoAnswersEveryTopic) {
+  for (const char* topic : {"registers", "cpus", "status", "version", "mtree", "qtree", "qtree -v",
+                            "pic", "lapic", "jit", "mem", "tlb", "break"}) {
+    const std::string text = say(std::string("info ") + topic);
+    EXPECT_FALSE(text.empty()) << topic;
+    EXPECT_EQ(text.find("info knows nothing"), std::string::npos) << topic;
+  }
+  EXPECT_EQ(say("info mem"), "PG disabled\n");
+  EXPECT_NE(say("info mtree").find("ram"), std::string::npos);
+}
+
+TEST_F(MonitorTest, ShowsPageTables) {
+  pc_.debugger().add_breakpoint(kLong);
+  pc_.debugger().resume();
+  ASSERT_TRUE(pc_.run_until_held());
+  EXPECT_EQ(say("info mem"), "0000000000000000-0000000000200000 0000000000200000 -rwx\n");
+  EXPECT_EQ(say("info tlb"), "0000000000000000: 0000000000000000 --PDA-W\n");
+  EXPECT_EQ(say("gva2gpa 0x123456"), "gpa: 0x123456\n");
+  EXPECT_EQ(say("gva2gpa 0x200000"), "not mapped\n");
+  EXPECT_EQ(say("x 0x200000"), "cannot access memory at 0x200000\n");
+}
+
+TEST_F(MonitorTest, SavesMemory) {
+  TemporaryDirectory directory;
+  pc_.debugger().write_physical(0x2000, std::vector<u8>{1, 2, 3, 4});
+  EXPECT_EQ(say("pmemsave 0x2000 4 \"" + directory.file("a b") + "\""), "");
+  EXPECT_EQ(read_file(directory.file("a b")), std::string("\1\2\3\4"));
+  EXPECT_NE(say("memsave 0 16 /nowhere/file").find("cannot write"), std::string::npos);
+}
+
+TEST_F(MonitorTest, StrikesKeys) {
+  EXPECT_EQ(say("sendkey ctrl-alt-delete"), "");
+  EXPECT_NE(say("sendkey crtl").find("did you mean 'ctrl'"), std::string::npos);
+  EXPECT_FALSE(say("sendkey " + std::string(1000, '-')).empty());
+  for (const std::string_view name : key_names()) EXPECT_TRUE(key_by_name(name)) << name;
+}
+
+TEST_F(MonitorTest, WritesPictures) {
+  TemporaryDirectory directory;
+  const std::vector<u32> pixels = {0xff0000, 0x00ff00, 0x0000ff, 0xffffff};
+  ASSERT_TRUE(write_picture(directory.file("a.ppm"), false, {2, 2}, pixels));
+  EXPECT_EQ(read_file(directory.file("a.ppm")),
+            std::string("P6\n2 2\n255\n\xff\0\0\0\xff\0\0\0\xff\xff\xff\xff", 23));
+  ASSERT_TRUE(write_picture(directory.file("a.png"), true, {2, 2}, pixels));
+  EXPECT_EQ(read_file(directory.file("a.png")).substr(1, 3), "PNG");
+  EXPECT_FALSE(write_picture("/nowhere/a.png", true, {2, 2}, pixels));
+  EXPECT_NE(say("screendump x.ppm").find("no graphics card"), std::string::npos);
+}
+
+TEST_F(MonitorTest, SurvivesNonsense) {
+  std::mt19937 random(3);
+  static constexpr std::string_view kWords[] = {"x",
+                                                "xp",
+                                                "/4xw",
+                                                "/9999999999i",
+                                                "/i",
+                                                "/zz",
+                                                "0x7c00",
+                                                "$rip",
+                                                "info",
+                                                "mem",
+                                                "print",
+                                                "p",
+                                                "step",
+                                                "stop",
+                                                "cont",
+                                                "memsave",
+                                                "sendkey",
+                                                "mouse_move",
+                                                "mouse_button",
+                                                "screendump",
+                                                "change",
+                                                "eject",
+                                                "-f",
+                                                "catch",
+                                                "all",
+                                                "33",
+                                                "rdmsr",
+                                                "0x10",
+                                                "gva2gpa",
+                                                "0xffffffffffffffff",
+                                                "(",
+                                                ")",
+                                                "\"",
+                                                "'",
+                                                "registers",
+                                                "help",
+                                                "ide1-cd0",
+                                                "-1",
+                                                "system_reset",
+                                                "nmi"};
+  for (unsigned round = 0; round < 3000; ++round) {
+    std::string line;
+    for (unsigned n = static_cast<unsigned>(random() % 5); n > 0; --n) {
+      line += std::string(kWords[random() % std::size(kWords)]) + " ";
+      if (random() % 8 == 0) line += static_cast<char>(random());
+    }
+    if (line.starts_with("memsave") || line.starts_with("screendump")) continue;
+    (void)say(line);
+    (void)Monitor::complete(line);
+    (void)pc_.machine().take_stop_reason();
+  }
+  EXPECT_EQ(say("p 1"), "0x1\n");
+}
+
+TEST_F(MonitorTest, TerminalEditsCompletesAndRemembers) {
+  std::string out;
+  MonitorTerminal terminal(monitor_, [&](std::string_view text) { out += text; });
+  const auto type = [&](std::string_view keys) {
+    out.clear();
+    terminal.receive({reinterpret_cast<const u8*>(keys.data()), keys.size()});
+  };
+  terminal.greet();
+  EXPECT_NE(out.find("(dragoman) "), std::string::npos);
+  type("p 1x\x7f+1\r\n");
+  EXPECT_NE(out.find("0x2\r\n(dragoman) "), std::string::npos) << out;
+  type("\x1b[A\r");
+  EXPECT_NE(out.find("0x2\r\n"), std::string::npos);
+  type("info sta\t\r");
+  EXPECT_NE(out.find("VM status"), std::string::npos);
+  type("system_\t");
+  EXPECT_NE(out.find("system_powerdown"), std::string::npos);
+  type("\x15p 3\r");
+  EXPECT_NE(out.find("0x3"), std::string::npos);
+  std::mt19937 random(5);
+  for (unsigned i = 0; i < 20'000; ++i) {
+    const char c = static_cast<char>(random() % 128);
+    terminal.receive({reinterpret_cast<const u8*>(&c), 1});
+  }
+}
+
+TEST(Media, ChangesAndEjectsRemovableOnes) {
+  TemporaryDirectory directory;
+  Log log;
+  MachineConfig config;
+  config.cpu = parse_cpu_model("max").take();
+  config.firmware = RomImage{"test", Bytes(64 * kKiB)};
+  config.has_vga = false;
+  config.drives.resize(2);
+  config.drives[0].image = std::make_shared<MemoryImage>(std::vector<u8>(1 << 20), false, "disk");
+  config.drives[1].index = 2;
+  config.drives[1].cdrom = true;
+  auto machine = Machine::create(config, log);
+  ASSERT_TRUE(machine);
+  MediaBay bay(**machine, config);
+  Monitor monitor((*machine)->debugger(), bay.host());
+  const std::string iso = directory.write("a.iso", std::string(64 * 2048, 'x'));
+  EXPECT_EQ(monitor.execute("change ide1-cd0 " + iso), "");
+  EXPECT_NE(monitor.execute("info block").find(iso), std::string::npos);
+  EXPECT_EQ(monitor.execute("eject ide1-cd0"), "");
+  EXPECT_EQ(monitor.execute("info block").find(iso), std::string::npos);
+  EXPECT_EQ(monitor.execute("eject ide0-hd0"), "Device 'ide0-hd0' is not removable\n");
+  EXPECT_EQ(monitor.execute("eject nothing"), "Device 'nothing' not found\n");
+  EXPECT_EQ(monitor.execute("change floppy0 " + directory.write("f", std::string(1474560, 0))), "");
+  EXPECT_FALSE(monitor.execute("change floppy0 /nowhere/x").empty());
+}
+
+}  // namespace
+}  // namespace dragoman

@@ -1,0 +1,187 @@
+// QMP: negotiation, answers, events and errors.
+#include "frontends/monitor/qmp_server.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "tests/frontends/debug_machine.h"
+
+namespace dragoman {
+namespace {
+
+using Json = nlohmann::json;
+
+class Qmp : public testing::Test {
+ protected:
+  Qmp()
+      : pc_(kModesProgram, false),
+        monitor_(pc_.debugger(), MonitorHost{}),
+        server_(monitor_, [this](std::string_view text) { out_ += text; }) {
+    server_.connected();
+  }
+
+  void raw(std::string_view bytes) {
+    server_.receive({reinterpret_cast<const u8*>(bytes.data()), bytes.size()});
+  }
+  /// All messages that came in answer to `request`.
+  std::vector<Json> ask(const std::string& request) {
+    out_.clear();
+    raw(request + "\n");
+    return messages();
+  }
+  std::vector<Json> messages() {
+    std::vector<Json> list;
+    std::size_t begin = 0;
+    for (std::size_t end; (end = out_.find("\r\n", begin)) != std::string::npos; begin = end + 2) {
+      list.push_back(Json::parse(out_.substr(begin, end - begin), nullptr, false));
+    }
+    return list;
+  }
+  Json one(const std::string& request) {
+    const auto list = ask(request);
+    return list.empty() ? Json() : list.back();
+  }
+  std::string problem(const std::string& request) {
+    const Json answer = one(request);
+    return answer.contains("error") ? answer["error"]["class"].get<std::string>() + ": " +
+                                          answer["error"]["desc"].get<std::string>()
+                                    : answer.dump();
+  }
+  void negotiate() {
+    EXPECT_EQ(one(R"({"execute":"qmp_capabilities"})")["return"], Json::object());
+  }
+
+  DebugMachine pc_;
+  std::string out_;
+  Monitor monitor_;
+  QmpServer server_;
+};
+
+TEST_F(Qmp, GreetsAndNegotiates) {
+  ASSERT_EQ(messages().size(), 1u);
+  EXPECT_TRUE(messages()[0]["QMP"]["version"]["qemu"].contains("major"));
+  EXPECT_EQ(problem(R"({"execute":"query-status"})"),
+            "CommandNotFound: Expecting capabilities negotiation with 'qmp_capabilities'");
+  negotiate();
+  EXPECT_EQ(problem(R"({"execute":"qmp_capabilities"})"),
+            "CommandNotFound: Capabilities negotiation is already complete, command ignored");
+}
+
+TEST_F(Qmp, AnswersWithTheIdOfTheRequest) {
+  negotiate();
+  EXPECT_EQ(one(R"({"execute":"query-name","id":{"a":[1,"}"]}})")["id"],
+            Json::parse(R"({"a":[1,"}"]})"));
+  EXPECT_EQ(one("{\"execute\":\n \"query-status\"\n}")["return"]["status"], "prelaunch");
+  EXPECT_EQ(one(R"({"execute":"query-cpus-fast"})")["return"][0]["cpu-index"], 0);
+}
+
+TEST_F(Qmp, SaysEventsBeforeTheAnswerThatCausedThem) {
+  negotiate();
+  auto list = ask(R"({"execute":"cont"})");
+  ASSERT_EQ(list.size(), 2u);
+  EXPECT_EQ(list[0]["event"], "RESUME");
+  EXPECT_EQ(list[1]["return"], Json::object());
+  EXPECT_EQ(one(R"({"execute":"query-status"})")["return"]["running"], true);
+  list = ask(R"({"execute":"stop"})");
+  ASSERT_EQ(list.size(), 2u);
+  EXPECT_EQ(list[0]["event"], "STOP");
+  EXPECT_TRUE(list[0]["timestamp"].contains("microseconds"));
+  list = ask(R"({"execute":"system_powerdown"})");
+  ASSERT_EQ(list.size(), 2u);
+  EXPECT_EQ(list[0]["event"], "POWERDOWN");
+  EXPECT_EQ(list[1]["return"], Json::object());
+}
+
+TEST_F(Qmp, TellsWhyTheMachineEnded) {
+  negotiate();
+  (void)pc_.machine().take_stop_reason();
+  out_.clear();
+  raw(R"({"execute":"system_reset"} {"execute":"quit"})");
+  (void)pc_.machine().run();
+  const auto list = messages();
+  ASSERT_EQ(list.size(), 3u) << out_;
+  EXPECT_EQ(list[2]["event"], "SHUTDOWN");
+  EXPECT_EQ(list[2]["data"]["reason"], "host-qmp-quit");
+  EXPECT_EQ(list[2]["data"]["guest"], false);
+}
+
+TEST_F(Qmp, RefusesAsDocumented) {
+  EXPECT_EQ(problem("[1]"), "GenericError: QMP input must be a JSON object");
+  EXPECT_EQ(problem("{}"), "GenericError: QMP input lacks member 'execute'");
+  EXPECT_EQ(problem(R"({"execute":1})"),
+            "GenericError: QMP input member 'execute' must be a string");
+  EXPECT_EQ(problem(R"({"execute":"a","arguments":1})"),
+            "GenericError: QMP input member 'arguments' must be an object");
+  EXPECT_EQ(problem(R"({"execute":"a","x":1})"),
+            "GenericError: QMP input member 'x' is unexpected");
+  negotiate();
+  EXPECT_EQ(problem(R"({"execute":"fly"})"), "CommandNotFound: The command fly has not been found");
+  EXPECT_EQ(problem(R"({"execute":"stop","arguments":{"x":1}})"),
+            "GenericError: Parameter 'x' is unexpected");
+  EXPECT_EQ(problem(R"({"execute":"screendump"})"),
+            "GenericError: Parameter 'filename' is missing");
+  EXPECT_EQ(problem(R"({"execute":"screendump","arguments":{"filename":3}})"),
+            "GenericError: Invalid parameter type for 'filename', expected: string");
+  EXPECT_EQ(problem("nonsense").substr(0, 30), "GenericError: JSON parse error");
+  EXPECT_EQ(problem("{'execute': }").substr(0, 30), "GenericError: JSON parse error");
+}
+
+TEST_F(Qmp, PassesCommandsToTheHumanMonitor) {
+  negotiate();
+  EXPECT_EQ(
+      one(R"({"execute":"human-monitor-command","arguments":{"command-line":"p 1+1"}})")["return"],
+      "0x2\r\n");
+  EXPECT_EQ(
+      one(R"({"execute":"send-key","arguments":{"keys":[{"type":"qcode","data":"a"}]}})")["return"],
+      Json::object());
+  EXPECT_NE(problem(R"({"execute":"send-key","arguments":{"keys":[{"type":"qcode","data":"?"}]}})")
+                .find("does not accept value '?'"),
+            std::string::npos);
+}
+
+TEST_F(Qmp, SurvivesNonsense) {
+  negotiate();
+  std::mt19937 random(11);
+  static constexpr std::string_view kParts[] = {"{",
+                                                "}",
+                                                "[",
+                                                "]",
+                                                "\"",
+                                                ":",
+                                                ",",
+                                                "\\",
+                                                "\n",
+                                                "\"execute\":",
+                                                "\"query-block\"",
+                                                "\"arguments\":",
+                                                "\"id\":",
+                                                "null",
+                                                "1e999",
+                                                "-1",
+                                                "\"send-key\"",
+                                                "\"keys\"",
+                                                "true",
+                                                "\"human-monitor-command\"",
+                                                "\"stop\"",
+                                                "\xff\xfe",
+                                                "\"\\ud800\""};
+  for (unsigned round = 0; round < 5000; ++round) {
+    std::string text;
+    for (unsigned n = static_cast<unsigned>(random() % 12); n > 0; --n) {
+      text += kParts[random() % std::size(kParts)];
+    }
+    raw(text);
+    if (round % 50 == 0) raw("\"\n}}}}}}}}}}}}\n");
+  }
+  raw(std::string(100'000, '['));
+  raw("\n");
+  raw(std::string(3'000'000, ' ') + "{\"" + std::string(3'000'000, 'x'));
+  raw("\n");
+  server_.connected();
+  negotiate();
+  EXPECT_TRUE(one(R"({"execute":"query-version"})").contains("return"));
+}
+
+}  // namespace
+}  // namespace dragoman
