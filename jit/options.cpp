@@ -17,6 +17,7 @@ constexpr TranslatorOptionInfo kInfos[] = {
     {"vectors", "x87, MMX, SSE and AVX rows in host registers"},
     {"superblocks", "hot loops and paths as one translation"},
     {"spaces", "shadow tables of other CR3 values are kept"},
+    {"legacy", "16- and 32-bit code too, not exact yet (off)"},
     {"perfmap", "/tmp/perf-PID.map names translated code for perf (off)"},
 };
 
@@ -29,6 +30,7 @@ constexpr std::pair<std::string_view, bool TranslatorOptions::*> kSwitches[] = {
     {"vectors", &TranslatorOptions::vectors},
     {"superblocks", &TranslatorOptions::superblocks},
     {"spaces", &TranslatorOptions::address_spaces},
+    {"legacy", &TranslatorOptions::legacy},
     {"perfmap", &TranslatorOptions::perfmap},
 };
 

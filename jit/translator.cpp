@@ -152,6 +152,7 @@ void Translator::translate(Cpu&, Block& block, u64 rip) {
 }
 
 TranslatedRegion* Translator::translate(Block& block, const RegionRequest& request) {
+  if (!cpu_.code64() && !options_.legacy) return nullptr;
   const RegionPlan plan = plan_region(cpu_, block, request, options_);
   TranslatedRegion& region = regions_.emplace_back();
   EmittedRegion emitted;

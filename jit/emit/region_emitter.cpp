@@ -390,9 +390,23 @@ void RegionEmitter::emit_divide(const PlannedInstruction& p) {
 }
 
 namespace {
-bool reads_bit_string(Operation operation) {
-  return operation == Operation::kBt || operation == Operation::kBts ||
-         operation == Operation::kBtr || operation == Operation::kBtc;
+/// The memory form does something else: bit strings reach beyond the operand, XCHG locks, and
+/// processors leave OF of a rotate differently.
+bool memory_form_differs(Operation operation) {
+  switch (operation) {
+    case Operation::kBt:
+    case Operation::kBts:
+    case Operation::kBtr:
+    case Operation::kBtc:
+    case Operation::kXchg:
+    case Operation::kRol:
+    case Operation::kRor:
+    case Operation::kRcl:
+    case Operation::kRcr:
+      return true;
+    default:
+      return false;
+  }
 }
 }  // namespace
 
@@ -432,12 +446,11 @@ void RegionEmitter::emit_copied(const PlannedInstruction& p) {
   keep_recipe_alive(p);
 
   // A lone register without a host register can stay in memory as the instruction's operand.
-  // Not for BT and the like, whose memory forms reach beyond the operand, nor XCHG, which locks.
   const i64 constant = static_cast<i64>(insn.immediate);
   const bool wide_constant = uses.list[1].immediate && constant != static_cast<i32>(constant);
   const bool in_place = !uses.memory && !wide_constant && homeless >= 0 && homeless_uses == 1 &&
                         uses.count >= 2 && uses.list[1].gpr != uses.list[0].gpr &&
-                        !reads_bit_string(r.operation) && r.operation != Operation::kXchg;
+                        !memory_form_differs(r.operation);
   const auto operand_of = [&](unsigned i, bool use_slots) -> asmjit::Operand {
     const OperandUse& u = uses.list[i];
     if (u.memory) return memory.mem(u.bytes);
@@ -460,6 +473,11 @@ void RegionEmitter::emit_copied(const PlannedInstruction& p) {
   };
 
   if (uses.any_high && uses.memory) {
+    // The address may contain the register itself.
+    if (memory.index.isValid()) {
+      a_.lea(kPointer, memory.mem(8));
+      memory = {kPointer, {}, 0, false};
+    }
     // AH..BH cannot be named beside kPointer: turn the register so that they are its low byte.
     for (unsigned i = 0; i < uses.count; ++i) {
       const OperandUse& u = uses.list[i];
