@@ -90,7 +90,8 @@ class FaultyTranslation final : public Translation {
       block.translated = this;
     }
   }
-  bool run(Cpu& cpu, Block& block, u64) override {
+  bool run(Cpu& cpu, Block& block, u64 budget) override {
+    if (budget < block.count) return false;
     Operation before = Operation::kInvalid;
     for (unsigned i = 0; i < block.count; ++i) {
       const Instruction& insn = block.instructions[i];
