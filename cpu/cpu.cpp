@@ -143,7 +143,13 @@ void Cpu::update_fetch_context() {
     mode.base = static_cast<u32>(state.segments[kCs].base);
     mode.limit = state.segments[kCs].limit;
   }
-  fetch_context_ = u64{spaces_->fetch_context(mode)} << 32;
+  const u32 id = spaces_->fetch_context(mode);
+  fetch_context_ = u64{id} << 32;
+  frame.jump_key = JumpTable::context_key(id);
+  if (__builtin_expect(id >> AddressSpaces::kEpochShift != jump_epoch_, 0)) {
+    jump_epoch_ = id >> AddressSpaces::kEpochShift;
+    jump_table.clear();
+  }
   if (__builtin_expect(spaces_->contexts_used_up(), 0)) set_attention_check();
 }
 

@@ -85,6 +85,7 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
 
   TranslatorFrame frame;  ///< the stack of generated code lies before it
   CpuState state;
+  JumpTable jump_table;  ///< undefined until a translator uses it
 
   /// Installs a translator, or none. It outlives its use here. A block that was run this often is
   /// translated.
@@ -496,6 +497,7 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   std::unique_ptr<AddressSpaces> spaces_;
   ShadowTable* shadow_ = nullptr;  ///< the view in use of the current address space
   u64 fetch_context_ = 0;          ///< see fetch_context(); generated code reads both
+  u32 jump_epoch_ = 0;             ///< of the identities jump_table knows
   u64 map_generation_ = 0;
   bool watching_data_ = false;
   bool watching_code_ = false;

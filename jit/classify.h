@@ -16,7 +16,7 @@ u32 flags_before(const PlannedInstruction& planned, u32 live_after);
 bool vector_emitted(const Cpu& cpu, const Instruction& insn);
 void plan_vector(const Instruction& insn, PlannedInstruction& planned);
 u32 vector_general_registers_written(const Instruction& insn);
-/// Adds the vector registers an instruction uses to the region's sets.
-void note_vector_registers(const Instruction& insn, RegionPlan& region);
+/// What a vector instruction asks of its region.
+void note_vectors(const Instruction& insn, RegionPlan& region);
 
 }  // namespace dragoman

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cpu/cpu.h"
+#include "jit/code_cache.h"
 #include "jit/options.h"
 
 namespace dragoman {
@@ -56,7 +57,7 @@ struct PlannedInstruction {
   u32 registers_written = 0;  ///< general registers, as a set of bits
   PlannedAccess operand;      ///< of the ModRM operand
   PlannedAccess stack;        ///< of PUSH, POP, CALL, RET, LEAVE
-  int target = -1;            ///< block of the region a direct branch goes to, or -1
+  int target = -1;            ///< block of the region it goes to (a RET: is expected to), or -1
   bool back_edge = false;     ///< that branch closes a loop
 
   u64 rip() const { return next_rip - insn->length; }
@@ -65,6 +66,7 @@ struct PlannedInstruction {
 struct PlannedBlock {
   Block* block = nullptr;
   u64 rip = 0;
+  std::vector<u64> returns;  ///< of the calls it was reached through, the innermost last
   std::vector<PlannedInstruction> instructions;
   int parent = -1;            ///< the only block that comes here, or -1
   unsigned parent_index = 0;  ///< its instruction that does
@@ -91,12 +93,9 @@ struct RegionPlan {
   std::vector<AccessGroup> groups;
   unsigned code_bits = 64;
   u64 stack_mask = ~u64{0};
-  u32 vectors_used = 0;  ///< XMM/YMM registers
-  u32 vectors_written = 0;
-  u32 vectors_wide = 0;  ///< written with 256 bits
-  bool vex = false;      ///< has VEX-coded vector instructions
-  bool floating_point = false;
-  bool zeroes_uppers = false;  ///< has VZEROUPPER
+  std::vector<GuardedPage> pages;  ///< beside that of the entry
+  bool vectors = false;            ///< has instructions on XMM or YMM registers
+  bool floating_point = false;     ///< some of which may raise floating-point exceptions
   unsigned instructions = 0;
   bool counted = false;  ///< counts its runs, to become a superblock when there are many
 };
@@ -109,8 +108,9 @@ struct RegionRequest {
 };
 
 /// Instructions on the longest way through a region, loops once.
-inline constexpr unsigned kMaxRegionInstructions = 256;
-inline constexpr unsigned kMaxRegionBlocks = 16;
+inline constexpr unsigned kMaxRegionInstructions = 400;
+inline constexpr unsigned kMaxRegionBlocks = 40;
+inline constexpr std::size_t kMaxGuardedPages = 6;
 
 RegionPlan plan_region(Cpu& cpu, Block& head, const RegionRequest& request,
                        const TranslatorOptions& options);

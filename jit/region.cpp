@@ -1,6 +1,7 @@
 // Collects the blocks of a region and annotates them: edges, shared probes, live flags.
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <tuple>
 
 #include "cpu/execute/forms.h"
@@ -13,6 +14,8 @@ namespace {
 
 /// Bytes a shared probe may cover. A wider span meets a page's end more often.
 constexpr i64 kMaxSpan = 512;
+/// Edges from the entry.
+constexpr unsigned kMostDepth = 24;
 constexpr std::size_t kMaxSlots = std::tuple_size_v<decltype(TranslatorFrame::deltas)>;
 
 u64 branch_target(const PlannedInstruction& p) {
@@ -35,18 +38,23 @@ class Collector {
 
   void collect(Block& head, const RegionRequest& request) {
     many_ = request.hot;
-    page_rip_ = request.rip & ~kPageMask;
-    (void)add(head, request.rip);
+    if (head.crosses()) know_page((request.rip & ~kPageMask) + kPageSize, head.second_offset);
+    (void)add(head, request.rip, {});
     // Depth first, so that a block that has one way in follows its parent.
     visit(0);
     mark_loops();
   }
 
  private:
-  int add(Block& block, u64 rip) {
+  /// Return addresses of the calls that lead to a block of the region, the innermost last.
+  using Returns = std::vector<u64>;
+  static constexpr std::size_t kMostCalls = 6;
+
+  int add(Block& block, u64 rip, const Returns& returns) {
     PlannedBlock& b = plan_.blocks.emplace_back();
     b.block = &block;
     b.rip = rip;
+    b.returns = returns;
     u64 at = rip;
     for (unsigned i = 0; i < block.count; ++i) {
       const Instruction& insn = block.instructions[i];
@@ -60,31 +68,60 @@ class Collector {
     return static_cast<int>(plan_.blocks.size() - 1);
   }
 
+  void know_page(u64 linear, u64 offset) {
+    const u8* host = cpu_.memory().memory().base() + (offset & ~kPageMask);
+    plan_.pages.push_back({linear, reinterpret_cast<u64>(host) - linear});
+  }
+
+  /// Offset in the pool of the code at `rip`, if the region may contain its page.
+  std::optional<u64> code_offset(u64 rip) {
+    const u64 page = rip & ~kPageMask;
+    const PlannedBlock& head = plan_.blocks[0];
+    if (page == (head.rip & ~kPageMask)) return (head.block->offset & ~kPageMask) | (rip & kPageMask);
+    const GuestMemory& pool = cpu_.memory().memory();
+    for (const GuardedPage& known : plan_.pages) {
+      if (known.linear == page) return pool.offset_of(reinterpret_cast<const u8*>(rip + known.delta));
+    }
+    if (plan_.code_bits != 64 || plan_.pages.size() >= kMaxGuardedPages) return std::nullopt;
+    const ShadowTable::Fetch* fetch = TranslatorAccess::fetch(cpu_, rip);
+    if (fetch == nullptr) return std::nullopt;
+    return pool.offset_of(reinterpret_cast<const u8*>(rip + fetch->delta));
+  }
+
   /// The block of the region at `rip`, if it can be part of it.
-  int member(u64 rip, unsigned depth) {
-    if (!many_ || (rip & ~kPageMask) != page_rip_) return -1;
+  int member(u64 rip, const Returns& returns, unsigned depth) {
+    if (!many_) return -1;
     // A loop's first round is a copy of its own: what it looked up need not be looked up again.
     unsigned instances = 0;
     int newest = -1;
     for (std::size_t i = 0; i < plan_.blocks.size(); ++i) {
-      if (plan_.blocks[i].rip != rip) continue;
+      if (plan_.blocks[i].rip != rip || plan_.blocks[i].returns != returns) continue;
       ++instances;
       newest = static_cast<int>(i);
     }
     if (newest >= 0 &&
         (instances > 1 || !active_[static_cast<std::size_t>(newest)] || !fits(newest)))
       return newest;
-    if (plan_.blocks.size() >= kMaxRegionBlocks || depth > 12) return -1;
+    if (plan_.blocks.size() >= kMaxRegionBlocks || depth > kMostDepth) return -1;
+    const std::optional<u64> offset = code_offset(rip);
+    if (!offset) return -1;
     const Block& head = *plan_.blocks[0].block;
-    const u64 offset = (head.offset & ~kPageMask) | (rip & kPageMask);
-    Block* block = TranslatorAccess::blocks(cpu_).find(offset, head.key);
-    if (block == nullptr || plan_.instructions + block->count > kMaxRegionInstructions) return -1;
-    if (cpu_.decode_mode().code_bits != 64 &&
-        rip + block->bytes - 1 > cpu_.state.segments[kCs].limit)
+    Block* block = TranslatorAccess::blocks(cpu_).find(*offset, head.key);
+    // What never ran often is not worth its place.
+    if (block == nullptr || block->translated == nullptr ||
+        plan_.instructions + block->count > kMaxRegionInstructions)
       return -1;
-    const int index = add(*block, rip);
+    if (plan_.code_bits != 64 && rip + block->bytes - 1 > cpu_.state.segments[kCs].limit) return -1;
+    if (!knows(rip & ~kPageMask)) know_page(rip & ~kPageMask, *offset);
+    const int index = add(*block, rip, returns);
     visit(index, depth + 1);
     return index;
+  }
+
+  bool knows(u64 page) const {
+    return page == (plan_.blocks[0].rip & ~kPageMask) ||
+           std::any_of(plan_.pages.begin(), plan_.pages.end(),
+                       [page](const GuardedPage& known) { return known.linear == page; });
   }
 
   bool fits(int index) const {
@@ -100,18 +137,42 @@ class Collector {
   }
 
   void visit_edges(int index, unsigned depth) {
-    const std::size_t count = plan_.blocks[static_cast<std::size_t>(index)].instructions.size();
+    const auto block = [&]() -> PlannedBlock& {
+      return plan_.blocks[static_cast<std::size_t>(index)];  // moves when blocks are added
+    };
+    const std::size_t count = block().instructions.size();
     for (std::size_t i = 0; i < count; ++i) {
-      const PlannedInstruction p = plan_.blocks[static_cast<std::size_t>(index)].instructions[i];
-      if ((p.how != Emission::kConditional && p.how != Emission::kJump) || !relative(p)) continue;
-      const int target = member(branch_target(p), depth);
-      plan_.blocks[static_cast<std::size_t>(index)].instructions[i].target = target;
+      const PlannedInstruction p = block().instructions[i];
+      Returns returns = block().returns;
+      int target = -1;
+      switch (p.how) {
+        case Emission::kConditional:
+        case Emission::kJump:
+          if (!relative(p)) continue;
+          target = member(branch_target(p), returns, depth);
+          break;
+        case Emission::kCall:
+          if (!relative(p) || !options_.calls || returns.size() >= kMostCalls) continue;
+          returns.push_back(p.next_rip);
+          target = member(branch_target(p), returns, depth);
+          break;
+        case Emission::kReturn: {
+          if (returns.empty()) continue;
+          const u64 back = returns.back();
+          returns.pop_back();
+          target = member(back, returns, depth);
+          break;
+        }
+        default:
+          continue;
+      }
+      block().instructions[i].target = target;
     }
-    const PlannedBlock& b = plan_.blocks[static_cast<std::size_t>(index)];
-    if (!b.falls_through) return;
-    if (ends_block(row(b.instructions.back().insn->row))) return;
-    const int next = member(b.instructions.back().next_rip, depth);
-    plan_.blocks[static_cast<std::size_t>(index)].next = next;
+    if (!block().falls_through) return;
+    if (ends_block(row(block().instructions.back().insn->row))) return;
+    const Returns returns = block().returns;
+    const int next = member(block().instructions.back().next_rip, returns, depth);
+    block().next = next;
   }
 
   /// An edge to a block that is not placed later closes a loop, or at least goes backwards.
@@ -146,7 +207,6 @@ class Collector {
   RegionPlan& plan_;
   const TranslatorOptions& options_;
   bool many_ = false;
-  u64 page_rip_ = 0;
   std::array<bool, kMaxRegionBlocks> active_{};  // blocks whose edges are being followed
 };
 
@@ -220,14 +280,15 @@ class Grouper {
   /// dominators_[b]: blocks on every way from the entry to b.
   void find_dominators() {
     const std::size_t count = plan_.blocks.size();
-    dominators_.assign(count, ~u32{0});
+    static_assert(kMaxRegionBlocks <= 64);
+    dominators_.assign(count, ~u64{0});
     dominators_[0] = 1;
     for (bool changed = true; changed;) {
       changed = false;
       for (std::size_t i = 1; i < count; ++i) {
-        u32 set = ~u32{0};
+        u64 set = ~u64{0};
         for (const Edge& e : edges_to(i)) set &= dominators_[e.from];
-        set |= 1u << i;
+        set |= u64{1} << i;
         changed |= set != dominators_[i];
         dominators_[i] = set;
       }
@@ -440,7 +501,7 @@ class Grouper {
   u32 key_ = 0;
   u32 symbols_ = 0;
   u32 constants_ = 0;
-  std::vector<u32> dominators_;
+  std::vector<u64> dominators_;
   std::map<std::pair<int, unsigned>, Values> at_edge_;
 };
 
@@ -463,12 +524,13 @@ void find_live_flags(RegionPlan& plan, bool liveness) {
       if (b.next_back_edge) live |= kExactFlags;
       for (std::size_t k = b.instructions.size(); k-- > 0;) {
         PlannedInstruction& p = b.instructions[k];
-        if (p.how == Emission::kConditional || p.how == Emission::kJump) {
+        const bool call = p.how == Emission::kCall && p.target >= 0;
+        if (p.how == Emission::kConditional || p.how == Emission::kJump || call) {
           // An exit wants all flags, a loop's look at the budget an exact copy.
           u32 taken = kAll;
           if (p.target >= 0) taken = plan.blocks[static_cast<std::size_t>(p.target)].live_in;
           if (p.back_edge) taken |= kExactFlags;
-          live = p.how == Emission::kJump ? taken : live | taken;
+          live = p.how == Emission::kConditional ? live | taken : taken;
         }
         p.live_after = live;
         live = flags_before(p, live);
@@ -495,7 +557,7 @@ RegionPlan plan_region(Cpu& cpu, Block& head, const RegionRequest& request,
   find_live_flags(plan, options.flag_liveness);
   for (const PlannedBlock& b : plan.blocks) {
     for (const PlannedInstruction& p : b.instructions) {
-      if (p.how == Emission::kVector) note_vector_registers(*p.insn, plan);
+      if (p.how == Emission::kVector) note_vectors(*p.insn, plan);
     }
   }
   return plan;

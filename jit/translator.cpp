@@ -70,7 +70,6 @@ struct TranslatorCalls {
     t->running_ = nullptr;
     TranslatorAccess::clear_position(cpu);
     cpu.frame.flags = packed_flags(cpu.state.lazy);
-    cpu.frame.dirty_uppers = 0xffff;
     const bool disturbed = cpu.frame.block_invalidated != 0 || TranslatorAccess::attention(cpu);
     if (went_on && !disturbed && !ends_block(r) &&
         (cpu.state.fpu.mxcsr & kMxcsrMasks) == kMxcsrMasks)
@@ -94,15 +93,17 @@ struct TranslatorCalls {
     if (disturbed || cpu.state.activity != Activity::kRunning) return HandlerOutcome::kLeave;
     return HandlerOutcome::kDispatch;
   }
+
+  /// Where a region goes on whose pages may have moved since it ran last.
+  static const u8* guard(Translator* t, TranslatedRegion* region) { return t->guard(*region); }
 };
 
 Translator::Translator(Cpu& cpu, const TranslatorOptions& options)
     : cpu_(cpu),
       options_(options),
-      arena_(options.cache_bytes),
-      jump_targets_(kJumpTargets),
+      cache_(options.cache_bytes),
       interpreted_(static_cast<std::size_t>(Operation::kCount)) {
-  cpu_.frame.jump_table = jump_targets_.data();
+  cpu_.jump_table.clear();
   if (place_stubs()) cpu_.set_translation(this, options.runs_before_translation);
 }
 
@@ -113,15 +114,18 @@ bool Translator::place_stubs() {
   targets.translator = this;
   targets.memory = reinterpret_cast<const void*>(&TranslatorCalls::memory);
   targets.interpret = reinterpret_cast<const void*>(&TranslatorCalls::interpret);
+  targets.guard = reinterpret_cast<const void*>(&TranslatorCalls::guard);
   state_exit_.kind = ExitKind::kState;
   targets.state_exit = &state_exit_;
-  const auto place = [&](const std::vector<u8>& code) { return arena_.add(code); };
+  const auto place = [&](const std::vector<u8>& code) { return cache_.add_stub(code); };
   TranslatorFrame& f = cpu_.frame;
   const void* enter = place(emit_enter_stub(cpu_));
   f.exit_stub = place(emit_exit_stub(cpu_));
   f.miss_stub = place(emit_miss_stub(cpu_, targets));
   f.dispatch_stub = place(emit_dispatch_stub(cpu_));
   f.memory_stub = place(emit_memory_stub(cpu_, targets));
+  f.vectors_stub = place(emit_vectors_stub(cpu_));
+  f.guard_stub = place(emit_guard_stub(cpu_, targets));
   f.interpret_stub = place(emit_interpret_stub(cpu_, targets));
   enter_ = reinterpret_cast<Enter>(reinterpret_cast<u64>(enter));
   return enter != nullptr && f.interpret_stub != nullptr;
@@ -131,10 +135,22 @@ bool Translator::place_stubs() {
 
 Translator::BlockTranslations& Translator::translations_of(Block& block) {
   if (block.translated == nullptr) {
-    block.translated = &translations_.emplace_back();
-    owners_.push_back(&block);
+    auto translations = std::make_unique<BlockTranslations>();
+    translations->owner = owners_.size();
+    block.translated = translations.get();
+    owners_.emplace_back(&block, std::move(translations));
   }
   return *static_cast<BlockTranslations*>(block.translated);
+}
+
+void Translator::disown(Block& block) {
+  const std::size_t index = static_cast<BlockTranslations*>(block.translated)->owner;
+  block.translated = nullptr;
+  if (index + 1 != owners_.size()) {
+    owners_[index] = std::move(owners_.back());
+    owners_[index].second->owner = index;
+  }
+  owners_.pop_back();
 }
 
 TranslatedRegion* Translator::find(const Block& block, u64 rip, bool narrow) const {
@@ -154,55 +170,77 @@ void Translator::translate(Cpu&, Block& block, u64 rip) {
 TranslatedRegion* Translator::translate(Block& block, const RegionRequest& request) {
   if (!cpu_.code64() && !options_.legacy) return nullptr;
   const RegionPlan plan = plan_region(cpu_, block, request, options_);
-  TranslatedRegion& region = regions_.emplace_back();
-  EmittedRegion emitted;
-  if (!emit_region(cpu_, plan, options_, region, emitted)) {
-    regions_.pop_back();
-    cpu_.log().once("translator",
-                    "The translator could not encode the block at {:x}; it stays "
-                    "interpreted.",
-                    request.rip);
-    return nullptr;
-  }
-  // Records hold offsets until the place is known.
-  u8* const code = emitted.code.data();
-  const u8* const place = static_cast<const u8*>(arena_.next(emitted.code.size()));
-  if (place == nullptr) {  // full: start anew, this block comes again when it ran often enough
-    forget_all();
-    block.runs = 0;
-    ++times_full_;
-    return nullptr;
-  }
-  for (const u64 at : emitted.records) {
-    auto* record = reinterpret_cast<ExitRecord*>(code + at);
-    if (record->jump != nullptr) record->jump = place + reinterpret_cast<u64>(record->jump);
-    if (record->exit != nullptr) record->exit = place + reinterpret_cast<u64>(record->exit);
-  }
-  (void)arena_.add(emitted.code);
+  make_room(plan);
+  CodeCache::Chunk& chunk = cache_.current();
+  const std::size_t sites = chunk.sites.size();
+  const std::size_t exits = chunk.exits.size();
+  TranslatedRegion& region = chunk.regions.emplace_back();
   region.head = &block;
   region.rip = request.rip;
   region.narrow = request.narrow;
+  region.hot = request.hot;
   region.limit = code_limit(cpu_);
-  region.entry = place + emitted.entry;
-  region.retired = place + emitted.retired;
-  region.bytes = static_cast<u32>(emitted.code.size());
-  for (const PlannedBlock& b : plan.blocks) {
-    region.members.push_back(b.block);
-    translations_of(*b.block).member_of.push_back(&region);
+  region.chunk = cache_.current_index();
+  region.pages = plan.pages;
+  if (!emit_region(cpu_, plan, options_, region, cache_)) {
+    chunk.regions.pop_back();
+    chunk.sites.resize(sites);
+    chunk.exits.resize(exits);
+    cpu_.log().once("translator",
+                    "The translator could not encode the block at {:x} or has no room for it; it "
+                    "stays interpreted.",
+                    request.rip);
+    return nullptr;
   }
-  translations_of(block).heads.push_back(&region);
+  for (const PlannedBlock& b : plan.blocks) {
+    BlockTranslations& translations = translations_of(*b.block);
+    if (!translations.member_of.empty() && translations.member_of.back() == &region) continue;
+    region.members.push_back(b.block);
+    translations.member_of.push_back(&region);
+  }
+  if (!request.hot) translations_of(block).heads.push_back(&region);
   ++translated_count_;
   translated_instructions_ += plan.instructions;
-  code_bytes_ += emitted.code.size();
-  if (options_.perfmap) write_perf_map(region, emitted.code.size());
+  if (options_.perfmap) write_perf_map(region);
   return &region;
 }
 
-void Translator::write_perf_map(const TranslatedRegion& region, u64 bytes) {
+/// Empties the oldest part of the cache when the region may not fit into the current one.
+void Translator::make_room(const RegionPlan& plan) {
+  constexpr u64 kMostBytesPerInstruction = 400;
+  const CodeCache::Chunk& chunk = cache_.current();
+  const u64 wanted = 512 + plan.instructions * kMostBytesPerInstruction;
+  if (cache_.room(std::min(wanted, (chunk.end - chunk.begin) / 2))) return;
+  if (!cache_.chunk(cache_.next_index()).regions.empty()) {
+    empty_chunk(cache_.next_index());
+    ++times_full_;
+  }
+  cache_.advance();
+}
+
+/// Forgets all regions of a chunk. Records of theirs are about to go, so nothing may point at them.
+void Translator::empty_chunk(unsigned index) {
+  CodeCache::Chunk& chunk = cache_.chunk(index);
+  for (TranslatedRegion& region : chunk.regions) retire(region);
+  std::vector<TranslatedRegion*> targets;
+  for (ExitRecord& exit : chunk.exits) {
+    if (exit.linked != nullptr && !exit.linked->dead) targets.push_back(exit.linked);
+  }
+  std::sort(targets.begin(), targets.end());
+  targets.erase(std::unique(targets.begin(), targets.end()), targets.end());
+  for (TranslatedRegion* target : targets) {
+    std::erase_if(target->incoming,
+                  [index](const ExitRecord* exit) { return exit->region->chunk == index; });
+  }
+  const std::span<const u8> code = cache_.code_of(chunk);
+  cpu_.jump_table.drop(code.data(), code.size());
+}
+
+void Translator::write_perf_map(const TranslatedRegion& region) {
   const std::string path = fmt::format("/tmp/perf-{}.map", getpid());
   if (std::FILE* file = std::fopen(path.c_str(), "a")) {
-    fmt::print(file, "{:x} {:x} guest:{:x}{}\n", reinterpret_cast<u64>(region.entry), bytes,
-               region.rip, region.narrow ? ":narrow" : "");
+    fmt::print(file, "{:x} {:x} guest:{:x}{}\n", reinterpret_cast<u64>(region.entry), region.bytes,
+               region.rip, region.narrow ? ":narrow" : region.hot ? ":hot" : "");
     std::fclose(file);
   }
 }
@@ -212,7 +250,7 @@ void Translator::write_perf_map(const TranslatedRegion& region, u64 bytes) {
 bool Translator::run(Cpu& cpu, Block& block, u64 budget) {
   const u64 rip = cpu.state.rip();
   const u64 context = TranslatorAccess::current_fetch_context(cpu);
-  const ExitRecord* from = std::exchange(pending_exit_, nullptr);
+  ExitRecord* from = std::exchange(pending_exit_, nullptr);
   if (from != nullptr && (from->rip != rip || pending_context_ != context)) from = nullptr;
   const bool narrow = from != nullptr && from->kind == ExitKind::kNarrow;
   // Host code has addresses built in: the same bytes at another address are another translation.
@@ -221,27 +259,22 @@ bool Translator::run(Cpu& cpu, Block& block, u64 budget) {
     if (!narrow && ++block.runs < options_.runs_before_translation) return false;
     region = translate(block, {rip, narrow, false});
     if (region == nullptr) return false;
-    if (times_full_ != 0 && from != nullptr) from = nullptr;
+    if (from != nullptr && from->region->dead) from = nullptr;
   }
   if (block.crosses() && region->context != static_cast<u32>(context >> 32)) {
+    // find_block() has just found the same two pages.
     region->context = static_cast<u32>(context >> 32);
-    std::array<u8, 4> id;
-    std::memcpy(id.data(), &region->context, 4);
-    arena_.patch(region->entry + kCrossingContext, id);
   }
   if (from != nullptr && options_.links) link(*from, *region);
-  if (!narrow) {
-    jump_targets_[jump_slot(rip, context)] = {rip, context, region->entry, 0};
-  }
+  if (!narrow) cpu.jump_table.set(rip ^ cpu.frame.jump_key, region->entry);
 
   TranslatorFrame& f = cpu.frame;
   entry_instructions_ = cpu.state.instructions;
   entry_budget_ = static_cast<i64>(budget);
   f.budget = entry_budget_;
   f.flags = packed_flags(cpu.state.lazy);
-  f.dirty_uppers = 0xffff;
   ++entered_count_;
-  const ExitRecord* exit = enter_(&f, region->entry);
+  ExitRecord* exit = enter_(&f, region->entry);
   ++exits_[static_cast<std::size_t>(exit->kind)];
   unpack_flags(cpu.state.lazy, f.flags);
   const u64 executed = static_cast<u64>(entry_budget_ - f.budget);
@@ -269,47 +302,71 @@ bool Translator::run(Cpu& cpu, Block& block, u64 budget) {
 /// The second tier: the block again, with the blocks it goes to and back from.
 void Translator::promote(Block& block, TranslatedRegion& region) {
   region.runs_left = 0x7fffffff;  // once is enough, also when nothing comes of it
+  const unsigned chunk = region.chunk;
   TranslatedRegion* const better = translate(block, {region.rip, false, true});
   if (better == nullptr) return;
+  if (better->chunk != chunk && region.dead) {  // its chunk was emptied to make room
+    retire(*better);
+    return;
+  }
+  better->context = static_cast<u32>(TranslatorAccess::current_fetch_context(cpu_) >> 32);
+  better->plain = &region;
+  region.better = better;
+  cache_.write(region.entry, jump_code(region.entry, better->entry));
   ++superblock_count_;
-  std::erase(translations_of(block).heads, &region);
-  arena_.patch(region.entry, jump_code(region.entry, better->entry));
+}
+
+/// True when the pages of a region are where they were when it was made.
+const u8* Translator::guard(TranslatedRegion& region) {
+  ++guard_count_;
+  for (const GuardedPage& page : region.pages) {
+    const ShadowTable::Fetch* fetch = TranslatorAccess::fetch(cpu_, page.linear);
+    if (fetch == nullptr || fetch->delta != page.delta) {
+      ++guard_failures_;
+      return region.plain != nullptr ? region.plain->entry + kPlainBody : region.retired;
+    }
+  }
+  for (const GuardedPage& page : region.pages)
+    TranslatorAccess::note_executed(cpu_, *TranslatorAccess::fetch(cpu_, page.linear));
+  region.context = static_cast<u32>(TranslatorAccess::current_fetch_context(cpu_) >> 32);
+  return region.body;
 }
 
 // --- Linking and forgetting -----------------------------------------------------------------
 
-void Translator::link(const ExitRecord& exit, TranslatedRegion& target) {
-  if (exit.region->dead || target.dead) return;
-  u8* const jump = const_cast<u8*>(exit.jump);
+void Translator::link(ExitRecord& exit, TranslatedRegion& target) {
+  if (exit.region->dead || target.dead || exit.linked != nullptr) return;
+  const u8* const jump = exit.jump;
   if (exit.kind == ExitKind::kOtherPage) {
     const u32 context = static_cast<u32>(pending_context_ >> 32);
     std::array<u8, 4> id;
     std::memcpy(id.data(), &context, 4);
     static constexpr std::array<u8, 5> kNop = {0x0f, 0x1f, 0x44, 0x00, 0x00};
-    arena_.patch(jump + kOtherPageContext, id);
-    arena_.patch(jump + kOtherPageJump, jump_code(jump + kOtherPageJump, target.entry));
-    arena_.patch(jump, kNop);
+    cache_.write(jump + kOtherPageContext, id);
+    cache_.write(jump + kOtherPageJump, jump_code(jump + kOtherPageJump, target.entry));
+    cache_.write(jump, kNop);
   } else {
-    if (exit.kind == ExitKind::kSamePage &&
-        exit.region->head->offset >> kPageShift != target.head->offset >> kPageShift)
+    if (exit.kind == ExitKind::kKnownPage && exit.page != (target.head->offset & ~kPageMask))
       return;
-    arena_.patch(jump, jump_code(jump, target.entry));
+    cache_.write(jump, jump_code(jump, target.entry));
   }
+  exit.linked = &target;
   target.incoming.push_back(&exit);
   ++linked_count_;
   if (exit.kind == ExitKind::kNarrow) ++narrow_count_;
 }
 
-void Translator::unlink(const ExitRecord& exit) {
-  arena_.patch(exit.jump, jump_code(exit.jump, exit.exit));
+void Translator::unlink(ExitRecord& exit) {
+  exit.linked = nullptr;
+  cache_.write(exit.jump, jump_code(exit.jump, exit.exit));
 }
 
 /// Takes a region out of use. It may be running, and others may be on their way to it.
 void Translator::retire(TranslatedRegion& region) {
   if (region.dead) return;
   region.dead = true;
-  arena_.patch(region.entry, jump_code(region.entry, region.retired));
-  for (const ExitRecord* exit : region.incoming) unlink(*exit);
+  cache_.write(region.entry, jump_code(region.entry, region.retired));
+  for (ExitRecord* exit : region.incoming) unlink(*exit);
   region.incoming.clear();
   for (Block* member : region.members) {
     auto* translations = static_cast<BlockTranslations*>(member->translated);
@@ -319,6 +376,18 @@ void Translator::retire(TranslatedRegion& region) {
   }
   if (&region == running_) cpu_.frame.block_invalidated = 1;
   if (pending_exit_ != nullptr && pending_exit_->region == &region) pending_exit_ = nullptr;
+  if (region.better != nullptr) retire(*region.better);
+  if (region.plain != nullptr) take_out_superblock(region);
+}
+
+/// The region it was to replace is entered itself again.
+void Translator::take_out_superblock(TranslatedRegion& better) {
+  TranslatedRegion& plain = *std::exchange(better.plain, nullptr);
+  plain.better = nullptr;
+  if (plain.dead) return;
+  static constexpr std::array<u8, kPlainBody> kNop = {0x0f, 0x1f, 0x44, 0x00, 0x00};
+  cache_.write(plain.entry, kNop);
+  plain.runs_left = kRunsToSuperblock;
 }
 
 void Translator::forget(Block& block) {
@@ -326,36 +395,34 @@ void Translator::forget(Block& block) {
   if (translations == nullptr) return;
   const std::vector<TranslatedRegion*> regions = translations->member_of;
   for (TranslatedRegion* region : regions) retire(*region);
-  block.translated = nullptr;
+  disown(block);
 }
 
 void Translator::forget_all() {
-  for (Block* block : owners_) {
+  for (auto& [block, translations] : owners_) {
     block->translated = nullptr;
     block->runs = 0;
   }
   owners_.clear();
-  translations_.clear();
-  regions_.clear();
   pending_exit_ = nullptr;
-  std::fill(jump_targets_.begin(), jump_targets_.end(), JumpTarget{});
-  arena_.clear();
-  code_bytes_ = 0;
-  (void)place_stubs();  // they lie in the arena too; there was room for them before
+  cpu_.jump_table.clear();
+  cache_.clear();
 }
 
 std::string Translator::describe_statistics() const {
   std::string text = fmt::format(
       "translator: {} regions ({} superblocks) of {} instructions, {} bytes of host code now, {} "
       "links ({} narrow), "
-      "cache full {} times\n"
+      "part of the cache emptied {} times\n"
       "executed: {} instructions in host code, {} in all; host code entered {} times; "
       "{} memory accesses looked up in C++\n",
-      translated_count_, superblock_count_, translated_instructions_, code_bytes_, linked_count_,
+      translated_count_, superblock_count_, translated_instructions_, code_bytes(), linked_count_,
       narrow_count_, times_full_, host_instructions_, cpu_.state.instructions, entered_count_,
       slow_accesses_);
-  static constexpr std::array<std::string_view, 6> kExits = {
-      "start or loop", "same page", "other page", "narrow", "hot", "no target, fault or event"};
+  text += fmt::format("guards of several pages: {} looked at in C++, {} failed\n", guard_count_,
+                      guard_failures_);
+  static constexpr std::array<std::string_view, static_cast<std::size_t>(ExitKind::kCount)> kExits =
+      {"start or loop", "known page", "other page", "narrow", "hot", "no target, fault or event"};
   text += "left at:";
   for (std::size_t i = 0; i < kExits.size(); ++i)
     text += fmt::format(" {} {};", kExits[i], exits_[i]);

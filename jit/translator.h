@@ -1,81 +1,18 @@
 // Turns hot regions of guest code into host code and keeps it: placing, linking, forgetting.
 #pragma once
 
-#include <deque>
+#include <array>
 #include <memory>
 #include <utility>
 #include <vector>
 
 #include "cpu/cpu.h"
-#include "cpu/execute/host/executable_arena.h"
 #include "cpu/execute/translation.h"
+#include "jit/code_cache.h"
 #include "jit/options.h"
 #include "jit/plan.h"
 
 namespace dragoman {
-
-struct TranslatedRegion;
-
-/// An instruction that may call into C++: what the callee needs to know. Lies behind the code.
-struct Site {
-  TranslatedRegion* region = nullptr;
-  const Block* block = nullptr;
-  const Instruction* insn = nullptr;
-  u64 rip = 0;      ///< of the instruction
-  u32 pending = 0;  ///< instructions executed before it and not yet charged
-  u16 bytes = 0;    ///< of the memory access, or of all accesses that share it
-  bool write = false;
-};
-
-enum class ExitKind : u8 {
-  kRetired,    ///< at the region's start, or at a loop's
-  kSamePage,   ///< a direct branch inside the page: the link stays true however it is mapped
-  kOtherPage,  ///< another one: the link holds as long as the fetch context is the same
-  kNarrow,     ///< the accesses of a group cannot share a probe this time
-  kHot,        ///< at the region's start: it ran often enough for the second tier
-  kState,      ///< RIP is in the state already
-};
-
-/// A place where host code leaves for the run loop. Lies behind the code.
-struct ExitRecord {
-  TranslatedRegion* region = nullptr;
-  u64 rip = 0;               ///< guest address to go on at
-  const u8* jump = nullptr;  ///< run address of a five-byte jump to patch, or null
-  const u8* exit = nullptr;  ///< where that jump goes while it is not linked
-  ExitKind kind = ExitKind::kRetired;
-};
-
-/// Runs of a translated block before it becomes the head of a superblock.
-inline constexpr i32 kRunsToSuperblock = 1000;
-
-struct TranslatedRegion {
-  Block* head = nullptr;
-  u64 rip = 0;
-  u32 limit = 0;  ///< of CS outside 64-bit mode: the code was checked against it
-  bool narrow = false;
-  bool dead = false;  ///< its bytes changed
-  i32 runs_left = kRunsToSuperblock;
-  const u8* entry = nullptr;
-  const u8* retired = nullptr;  ///< code that leaves at the region's own start
-  u32 bytes = 0;
-  u32 context = 0;  ///< of a block that crosses pages: where its second page was checked
-  std::vector<Block*> members;
-  std::vector<const ExitRecord*> incoming;  ///< links that lead here
-};
-
-/// Indirect branch targets: linear address and fetch context to host code.
-struct JumpTarget {
-  u64 rip = ~u64{0};
-  u64 context = 0;
-  const u8* entry = nullptr;
-  u64 unused = 0;
-};
-inline constexpr u64 kJumpTargets = u64{1} << 15;
-/// Spreads the same address in different contexts over the table.
-inline constexpr u32 kJumpContextFactor = 0x9e3779a0;
-constexpr u64 jump_slot(u64 rip, u64 context) {
-  return (static_cast<u32>(context >> 32) * kJumpContextFactor + rip * 8) >> 5 & (kJumpTargets - 1);
-}
 
 /// Where generated code finds a segment's limit and base, relative to the frame.
 struct SegmentOffsets {
@@ -107,6 +44,13 @@ struct TranslatorAccess {
   static BlockCache& blocks(Cpu& cpu) { return *cpu.blocks_; }
   static const ShadowTable::Entry& shadow_entry(Cpu& cpu, u64 linear) {
     return cpu.shadow_->entry(linear >> kPageShift);
+  }
+  /// Where a fetch from a page goes that was executed before, if that is known.
+  static const ShadowTable::Fetch* fetch(const Cpu& cpu, u64 linear) {
+    return cpu.shadow_->fetch(linear >> kPageShift);
+  }
+  static void note_executed(Cpu& cpu, const ShadowTable::Fetch& fetch) {
+    cpu.spaces_->note_executed(fetch);
   }
   static void set_position(Cpu& cpu, const Instruction* insn, u64 rip) {
     cpu.block_first_ = insn;
@@ -147,10 +91,10 @@ class Translator final : public Translation {
   u64 blocks_translated() const { return translated_count_; }
   /// Jumps from region to region that were patched in since the start.
   u64 blocks_linked() const { return linked_count_; }
-  /// Times everything was forgotten because the cache was full.
+  /// Times a part of the cache was emptied because it was full.
   u64 times_full() const { return times_full_; }
   /// Of the regions in the cache now.
-  u64 code_bytes() const { return code_bytes_; }
+  u64 code_bytes() const { return cache_.bytes_used(); }
 
  private:
   friend struct TranslatorCalls;
@@ -158,33 +102,36 @@ class Translator final : public Translation {
   struct BlockTranslations {
     std::vector<TranslatedRegion*> heads;
     std::vector<TranslatedRegion*> member_of;
+    std::size_t owner = 0;  ///< index in owners_
   };
 
   bool place_stubs();
   BlockTranslations& translations_of(Block& block);
+  void disown(Block& block);
   TranslatedRegion* find(const Block& block, u64 rip, bool narrow) const;
   TranslatedRegion* translate(Block& block, const RegionRequest& request);
-  void link(const ExitRecord& exit, TranslatedRegion& target);
-  void unlink(const ExitRecord& exit);
+  void make_room(const RegionPlan& plan);
+  void empty_chunk(unsigned index);
+  void link(ExitRecord& exit, TranslatedRegion& target);
+  void unlink(ExitRecord& exit);
   void retire(TranslatedRegion& region);
+  void take_out_superblock(TranslatedRegion& better);
   void promote(Block& block, TranslatedRegion& region);
-  void write_perf_map(const TranslatedRegion& region, u64 bytes);
+  const u8* guard(TranslatedRegion& region);
+  void write_perf_map(const TranslatedRegion& region);
 
   Cpu& cpu_;
   TranslatorOptions options_;
-  ExecutableArena arena_;
-  std::deque<TranslatedRegion> regions_;
-  std::deque<BlockTranslations> translations_;
-  std::vector<Block*> owners_;  // blocks that carry a pointer into translations_
-  std::vector<JumpTarget> jump_targets_;
-  using Enter = const ExitRecord* (*)(TranslatorFrame* frame, const void* code);
+  CodeCache cache_;
+  std::vector<std::pair<Block*, std::unique_ptr<BlockTranslations>>> owners_;
+  using Enter = ExitRecord* (*)(TranslatorFrame* frame, const void* code);
   Enter enter_ = nullptr;
   u64 entry_instructions_ = 0;  // CpuState::instructions when host code was entered
   i64 entry_budget_ = 0;
   const TranslatedRegion* running_ = nullptr;  // that called into C++
   const Block* finish_ = nullptr;              // block whose rest the interpreter has to execute
   unsigned finish_from_ = 0;
-  const ExitRecord* pending_exit_ = nullptr;  // left last; its target may have code by now
+  ExitRecord* pending_exit_ = nullptr;  // left last; its target may have code by now
   u64 pending_context_ = 0;
   ExitRecord state_exit_;
   std::vector<u64> interpreted_;  // by operation, from host code
@@ -194,11 +141,12 @@ class Translator final : public Translation {
   u64 narrow_count_ = 0;
   u64 superblock_count_ = 0;
   u64 entered_count_ = 0;
-  std::array<u64, 6> exits_{};  // by ExitKind
+  std::array<u64, static_cast<std::size_t>(ExitKind::kCount)> exits_{};  // by ExitKind
   u64 slow_accesses_ = 0;
   u64 host_instructions_ = 0;  // guest instructions executed by host code
+  u64 guard_count_ = 0;
+  u64 guard_failures_ = 0;
   u64 times_full_ = 0;
-  u64 code_bytes_ = 0;
 };
 
 }  // namespace dragoman

@@ -140,8 +140,13 @@ class AddressSpaces {
   /// fetch from a page that was noted as executed under it finds the same memory.
   u32 fetch_context(const FetchMode& mode) {
     const u32 id = current_->contexts.find(mode);
-    return __builtin_expect(id != 0, 1) ? id : new_context(mode);
+    return __builtin_expect(id >> kEpochShift == next_context_ >> kEpochShift && id != 0, 1)
+               ? id
+               : new_context(mode);
   }
+  /// Identities in use at the same time have the same bits from here on: those of another epoch are
+  /// replaced at their next use, so that a cache may keep only the lower ones.
+  static constexpr unsigned kEpochShift = 16;
   /// True when identities run out: soon the oldest would come again.
   bool contexts_used_up() const { return next_context_ >= kLastContext; }
   /// Starts anew; whoever remembers identities must forget them.

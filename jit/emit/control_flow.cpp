@@ -10,16 +10,14 @@ namespace x86 = asmjit::x86;
 
 // --- Sites ----------------------------------------------------------------------------------
 
-/// What C++ has to know about the instruction it is called for.
-Label RegionEmitter::site(const PlannedInstruction& p, const PlannedAccess* a) {
-  Site s;
-  const PlannedBlock* block = nullptr;
+/// kScratch = what C++ has to know about the instruction it is called for.
+void RegionEmitter::load_site(const PlannedInstruction& p, const PlannedAccess* a) {
+  Site& s = chunk_.sites.emplace_back();
   for (const PlannedBlock& b : plan_.blocks) {
     if (&p >= b.instructions.data() && &p < b.instructions.data() + b.instructions.size())
-      block = &b;
+      s.block = b.block;
   }
   s.region = region_;
-  s.block = block->block;
   s.insn = p.insn;
   s.rip = p.rip();
   s.pending = pending_;
@@ -31,20 +29,32 @@ Label RegionEmitter::site(const PlannedInstruction& p, const PlannedAccess* a) {
       s.bytes = static_cast<u16>(group.high - group.low);
     }
   }
-  const Label label = a_.newLabel();
-  sites_.emplace_back(label, s);
-  return label;
+  a_.mov(kScratch, Imm(reinterpret_cast<u64>(&s)));
 }
 
 /// Has the handler execute the instruction; comes back here when the next one may follow.
 void RegionEmitter::interpret_and_return(const PlannedInstruction& p, const FlagsState& after) {
   want_flags_in_memory();
-  if (uses_vectors()) a_.call(store_vectors_);
-  a_.lea(kScratch, x86::ptr(site(p, nullptr)));
+  load_site(p, nullptr);
   a_.call(frame_mem(&cpu_.frame.interpret_stub, 8));
   // The stub itself goes on elsewhere unless the block goes on.
-  if (uses_vectors()) a_.call(load_vectors_);
+  if (plan_.vectors) a_.call(frame_mem(&cpu_.frame.vectors_stub, 8));
   if (after.in == FlagsIn::kHost || after.in == FlagsIn::kBoth) load_flags();
+}
+
+/// A region of several pages runs only where they are what they were when it was made.
+void RegionEmitter::enter_guard() {
+  const Label check = a_.newLabel();
+  a_.mov(kScratch, Imm(reinterpret_cast<u64>(&region_->context)));
+  a_.mov(kPointer.r32(), cpu_mem(TranslatorAccess::fetch_context(cpu_) + 4, 4));
+  a_.cmp(kPointer.r32(), x86::ptr(kScratch, 0, 4));
+  a_.jne(check);
+  out_of_line_.push_back([=, this] {
+    a_.bind(check);
+    a_.mov(kScratch, Imm(reinterpret_cast<u64>(region_)));
+    a_.call(frame_mem(&cpu_.frame.guard_stub, 8));
+    a_.jmp(kPointer);
+  });
 }
 
 // --- Leaving --------------------------------------------------------------------------------
@@ -56,41 +66,51 @@ void RegionEmitter::charge(unsigned count) {
 
 /// To the run loop, with RIP = `rip`.
 void RegionEmitter::leave(u64 rip, ExitKind kind) {
-  PendingRecord r;
-  r.label = a_.newLabel();
-  r.record.region = region_;
-  r.record.rip = rip;
-  r.record.kind = kind;
+  ExitRecord& record = chunk_.exits.emplace_back();
+  PendingExit& e = exits_.emplace_back(PendingExit{&record, {}, {}});
+  record.region = region_;
+  record.rip = rip;
+  record.kind = kind;
+  if (kind == ExitKind::kKnownPage) record.page = *page_of(rip);
   if (kind != ExitKind::kRetired && kind != ExitKind::kHot) {
-    r.jump = a_.newLabel();
-    r.exit = a_.newLabel();
-    a_.bind(r.jump);
-    a_.long_().jmp(r.exit);  // to be patched
+    e.jump = a_.newLabel();
+    e.exit = a_.newLabel();
+    a_.bind(e.jump);
+    a_.long_().jmp(e.exit);  // to be patched
     if (kind == ExitKind::kOtherPage) {
       // Reached once linked: right only while fetches go where they went then.
       const Label slow = a_.newLabel();
       a_.cmp(cpu_mem(TranslatorAccess::fetch_context(cpu_) + 4, 4), Imm(0x7fffffff));
       a_.short_().jne(slow);
-      a_.long_().jmp(r.exit);
+      a_.long_().jmp(e.exit);
       a_.bind(slow);
       a_.mov(kPointer, Imm(rip));
       a_.jmp(frame_mem(&cpu_.frame.dispatch_stub, 8));
     }
-    a_.bind(r.exit);
+    a_.bind(e.exit);
   }
-  a_.lea(kScratch, x86::ptr(r.label));
+  a_.mov(kScratch, Imm(reinterpret_cast<u64>(&record)));
   a_.jmp(frame_mem(&cpu_.frame.exit_stub, 8));
-  records_.push_back(r);
+}
+
+/// Offset in the pool of the page `rip` is on, when the region knows it.
+std::optional<u64> RegionEmitter::page_of(u64 rip) const {
+  const u64 page = rip & ~kPageMask;
+  if (page == (plan_.blocks[0].rip & ~kPageMask))
+    return plan_.blocks[0].block->offset & ~kPageMask;
+  for (const GuardedPage& g : plan_.pages) {
+    if (g.linear == page)
+      return cpu_.memory().memory().offset_of(reinterpret_cast<const u8*>(page + g.delta));
+  }
+  return std::nullopt;
 }
 
 /// Leaves for a known address: linked to the code there once there is some.
 void RegionEmitter::leave_direct(u64 rip, unsigned pending) {
   want_flags_in_memory();
   charge(pending);
-  put_vectors_away();
-  const bool same_page = (rip >> kPageShift) == (plan_.blocks[0].rip >> kPageShift);
   if (options_.links) {
-    leave(rip, same_page ? ExitKind::kSamePage : ExitKind::kOtherPage);
+    leave(rip, page_of(rip) ? ExitKind::kKnownPage : ExitKind::kOtherPage);
   } else {
     a_.mov(kPointer, Imm(rip));
     a_.jmp(frame_mem(&cpu_.frame.dispatch_stub, 8));
@@ -101,48 +121,41 @@ void RegionEmitter::leave_direct(u64 rip, unsigned pending) {
 /// is never in the table, so that only a miss has to look; what was done for the branch is undone
 /// then.
 void RegionEmitter::leave_indirect(const PlannedInstruction* unchecked, i64 stack_moved) {
+  if (!options_.returns) {
+    a_.mov(frame_mem(&cpu_.state.regs[kRip], 8), kPointer);
+    leave_unpredicted(unchecked, stack_moved);
+    return;
+  }
+  // The look-up of the dispatch stub, here so that every branch is predicted for itself.
   const Label miss = a_.newLabel();
-  static_assert(sizeof(JumpTarget) == 32);
-  a_.mov(frame_mem(&cpu_.state.regs[kRip], 8), kPointer);
-  if (options_.returns) {
-    // The look-up of the dispatch stub, here so that every branch is predicted for itself.
-    a_.imul(kScratch.r32(), cpu_mem(TranslatorAccess::fetch_context(cpu_) + 4, 4),
-            kJumpContextFactor);
-    a_.lea(kScratch.r32(), x86::ptr(kScratch, kPointer, 3));
-    a_.and_(kScratch.r32(), Imm((kJumpTargets - 1) << 5));
-    a_.add(kScratch, frame_mem(&cpu_.frame.jump_table, 8));
-    a_.cmp(kPointer, x86::ptr(kScratch, 0, 8));
-    a_.jne(miss);
-    a_.mov(kPointer, cpu_mem(TranslatorAccess::fetch_context(cpu_), 8));
-    a_.cmp(kPointer, x86::ptr(kScratch, 8, 8));
-    a_.jne(miss);
-    a_.jmp(x86::ptr(kScratch, 16, 8));
-  }
-  const auto go = [=, this, pending = pending_] {
+  emit_jump_look_up(a_, cpu_, miss);
+  out_of_line_.push_back([=, this, pending = pending_] {
     a_.bind(miss);
-    if (unchecked != nullptr) {
-      const Label good = a_.newLabel();
-      a_.mov(kPointer, frame_mem(&cpu_.state.regs[kRip], 8));
-      a_.sar(kPointer, 47);
-      a_.add(kPointer, 1);
-      a_.cmp(kPointer, 1);
-      a_.jbe(good);
-      if (stack_moved != 0) move_stack_pointer(-stack_moved);
-      a_.add(frame_mem(&cpu_.frame.budget, 8), pending + 1);
-      pending_ = pending;
-      a_.lea(kScratch, x86::ptr(site(*unchecked, nullptr)));
-      a_.call(frame_mem(&cpu_.frame.interpret_stub, 8));
-      a_.ud2();  // a branch never goes on behind itself
-      a_.bind(good);
-    }
+    a_.xor_(kScratch, frame_mem(&cpu_.frame.jump_key, 8));
+    a_.mov(frame_mem(&cpu_.state.regs[kRip], 8), kScratch);
+    pending_ = pending;
+    leave_unpredicted(unchecked, stack_moved);
+  });
+}
+
+/// The same with the target in the state's RIP.
+void RegionEmitter::leave_unpredicted(const PlannedInstruction* unchecked, i64 stack_moved) {
+  if (unchecked != nullptr) {
+    const Label good = a_.newLabel();
     a_.mov(kPointer, frame_mem(&cpu_.state.regs[kRip], 8));
-    a_.jmp(frame_mem(options_.returns ? &cpu_.frame.miss_stub : &cpu_.frame.dispatch_stub, 8));
-  };
-  if (options_.returns) {
-    out_of_line_.push_back(go);
-  } else {
-    go();
+    a_.sar(kPointer, 47);
+    a_.add(kPointer, 1);
+    a_.cmp(kPointer, 1);
+    a_.jbe(good);
+    if (stack_moved != 0) move_stack_pointer(-stack_moved);
+    a_.add(frame_mem(&cpu_.frame.budget, 8), pending_ + 1);
+    load_site(*unchecked, nullptr);
+    a_.call(frame_mem(&cpu_.frame.interpret_stub, 8));
+    a_.ud2();  // a branch never goes on behind itself
+    a_.bind(good);
   }
+  a_.mov(kPointer, frame_mem(&cpu_.state.regs[kRip], 8));
+  a_.jmp(frame_mem(options_.returns ? &cpu_.frame.miss_stub : &cpu_.frame.dispatch_stub, 8));
 }
 
 u64 RegionEmitter::branch_target(const PlannedInstruction& p) const {
@@ -170,7 +183,6 @@ void RegionEmitter::go_to_block(int target, bool back_edge, unsigned pending) {
       a_.bind(over);
       flags_ = at;
       want_flags_in_memory();
-      put_vectors_away();
       leave(plan_.blocks[static_cast<std::size_t>(target)].rip, ExitKind::kRetired);
     });
   }
@@ -279,7 +291,6 @@ void RegionEmitter::emit_jump(const PlannedInstruction& p) {
   const bool late = plan_.code_bits == 64;
   if (!late) check_target(p);
   charge(pending_ + 1);
-  put_vectors_away();
   leave_indirect(late ? &p : nullptr);
 }
 
@@ -322,29 +333,65 @@ void RegionEmitter::emit_call(const PlannedInstruction& p) {
   keep_recipe_alive(p);
   move_stack_pointer(-i64{bytes});
   if (direct) {
+    if (p.target >= 0) return go_to_block(p.target, p.back_edge, pending_ + 1);
     leave_direct(branch_target(p), pending_ + 1);
     return;
   }
   want_flags_in_memory();
   charge(pending_ + 1);
-  put_vectors_away();
   a_.mov(kPointer, frame_mem(&cpu_.frame.target, 8));
   leave_indirect();
 }
 
+/// RET of a call inside the region: most likely goes back behind it.
+void RegionEmitter::emit_expected_return(const PlannedInstruction& p) {
+  const Instruction& insn = *p.insn;
+  const unsigned bytes = insn.operand_size;
+  const u64 expected = plan_.blocks[static_cast<std::size_t>(p.target)].rip;
+  const i64 released = i64{bytes} + static_cast<u16>(insn.immediate);
+  const HostOperand from = stack(p, true);
+  const Label other = a_.newLabel();
+  flags_about_to_be_lost();
+  const FlagsState at = flags_;
+  load_target(bytes, from);
+  if (expected == static_cast<u64>(i64{static_cast<i32>(expected)})) {
+    a_.cmp(kPointer, Imm(static_cast<i64>(expected)));
+  } else {
+    a_.mov(kScratch, Imm(expected));
+    a_.cmp(kPointer, kScratch);
+  }
+  a_.jne(other);
+  move_stack_pointer(released);
+  out_of_line_.push_back([=, this, planned = &p, pending = pending_] {
+    a_.bind(other);
+    flags_ = at;
+    pending_ = pending;
+    if (flags_.in == FlagsIn::kRecipe) {
+      // Saving them takes kScratch and, for a moment, RAX; the target stays in kPointer.
+      want_flags_in_memory();
+    }
+    finish_return(*planned, released);
+  });
+  go_to_block(p.target, p.back_edge, pending_ + 1);
+}
+
 void RegionEmitter::emit_return(const PlannedInstruction& p) {
+  if (p.target >= 0) return emit_expected_return(p);
   const Instruction& insn = *p.insn;
   const unsigned bytes = insn.operand_size;
   const HostOperand from = stack(p, true);
   want_flags_in_memory();
   load_target(bytes, from);
+  finish_return(p, i64{bytes} + static_cast<u16>(insn.immediate));
+}
+
+/// To the target in kPointer; flags are in memory.
+void RegionEmitter::finish_return(const PlannedInstruction& p, i64 released) {
   flags_ = {};
-  const i64 released = i64{bytes} + static_cast<u16>(insn.immediate);
   const bool late = plan_.code_bits == 64;
   if (!late) check_target(p);
   move_stack_pointer(released);
   charge(pending_ + 1);
-  put_vectors_away();
   leave_indirect(late ? &p : nullptr, released);
 }
 

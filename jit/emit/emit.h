@@ -7,25 +7,20 @@
 
 namespace dragoman {
 
-/// Finished code of a region with the places its owner has to know, as offsets into it.
-struct EmittedRegion {
-  std::vector<u8> code;
-  u64 entry = 0;
-  u64 retired = 0;           ///< leaves at the region's own start
-  std::vector<u64> records;  ///< ExitRecords inside `code`, with offsets instead of addresses
-};
-
-/// False when something could not be encoded; the block then stays interpreted.
+/// Emits a region and puts it into the current chunk of the cache; fills in where it lies. False
+/// when something could not be encoded or there is no room; the block then stays interpreted.
 bool emit_region(Cpu& cpu, const RegionPlan& plan, const TranslatorOptions& options,
-                 TranslatedRegion& region, EmittedRegion& result);
+                 TranslatedRegion& region, CodeCache& cache);
 
 /// Of ExitKind::kOtherPage, behind ExitRecord::jump: the fetch context to compare with, and the
 /// jump to the target.
 inline constexpr unsigned kOtherPageContext = 5 + 7;
 inline constexpr unsigned kOtherPageJump = 5 + 11 + 2;
 
-/// Of a region that crosses pages, behind its entry: the fetch context it holds in.
-inline constexpr unsigned kCrossingContext = 7;
+/// Of a region of the first tier: from its entry, which may be patched, to what runs all the same.
+inline constexpr unsigned kPlainBody = 5;
+/// TranslatorFrame::vectors_live.
+enum VectorsLive : u8 { kVectorsInMemory, kVectorsLive, kVectorsLiveUnmasked };
 
 /// How a handler called from host code ended; the stub goes on accordingly.
 enum class HandlerOutcome : u32 {
@@ -39,6 +34,7 @@ struct StubTargets {
   const void* translator = nullptr;
   const void* memory = nullptr;
   const void* interpret = nullptr;
+  const void* guard = nullptr;
   const ExitRecord* state_exit = nullptr;
 };
 
@@ -55,8 +51,13 @@ std::vector<u8> emit_dispatch_stub(Cpu& cpu);
 /// Called with the linear address in kPointer and the Site in kScratch: returns the host address,
 /// or 0, in kPointer and the shadow page table's entry in kScratch.
 std::vector<u8> emit_memory_stub(Cpu& cpu, const StubTargets& targets);
+/// Loads XMM/YMM registers and MXCSR of the guest; sets TranslatorFrame::vectors_live.
+std::vector<u8> emit_vectors_stub(Cpu& cpu);
+/// Called with a TranslatedRegion in kScratch whose pages may not hold in this fetch context:
+/// returns where to go on in kPointer.
+std::vector<u8> emit_guard_stub(Cpu& cpu, const StubTargets& targets);
 /// Called with the Site in kScratch: has the instruction executed by its handler. Returns only
-/// when the block goes on.
+/// when the block goes on. Vector registers are in memory then.
 std::vector<u8> emit_interpret_stub(Cpu& cpu, const StubTargets& targets);
 
 }  // namespace dragoman

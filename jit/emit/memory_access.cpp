@@ -184,10 +184,8 @@ RegionEmitter::HostOperand RegionEmitter::probe(const PlannedInstruction& p, con
     const Label failed = a_.newLabel();
     a_.bind(slow);
     a_.add(kPointer, x86::ptr(kScratch, tag, 8));  // the linear address again
-    if (uses_vectors()) a_.call(store_vectors_);
-    a_.lea(kScratch, x86::ptr(site(*planned, access)));
+    load_site(*planned, access);
     a_.call(frame_mem(&cpu_.frame.memory_stub, 8));
-    if (uses_vectors()) a_.call(load_vectors_);
     a_.test(kPointer, kPointer);
     a_.jz(failed);
     a_.jmp(ready);
@@ -200,7 +198,6 @@ RegionEmitter::HostOperand RegionEmitter::probe(const PlannedInstruction& p, con
       // the same instructions without sharing.
       want_flags_in_memory();
       charge(pending_);
-      put_vectors_away();
       leave(planned->rip(), ExitKind::kNarrow);
     }
     a_.bind(interpret);

@@ -11,10 +11,17 @@ using asmjit::Label;
 namespace x86 = asmjit::x86;
 
 RegionEmitter::RegionEmitter(Cpu& cpu, const RegionPlan& plan, const TranslatorOptions& options,
-                             TranslatedRegion& region)
-    : cpu_(cpu), plan_(plan), options_(options), region_(&region), starts_(plan.blocks.size()) {
+                             TranslatedRegion& region, CodeCache& cache)
+    : cpu_(cpu),
+      plan_(plan),
+      options_(options),
+      region_(&region),
+      cache_(cache),
+      chunk_(cache.current()),
+      starts_(plan.blocks.size()) {
   code_.init(asmjit::Environment::host());
   code_.attach(&a_);
+  (void)code_.newSection(&rare_, ".rare", SIZE_MAX, asmjit::SectionFlags::kExecutable, 1);
 }
 
 // --- Operands -------------------------------------------------------------------------------
@@ -76,26 +83,23 @@ void RegionEmitter::turn_round(const Gp& to, const Gp& from, unsigned by, unsign
 }
 
 bool emit_region(Cpu& cpu, const RegionPlan& plan, const TranslatorOptions& options,
-                 TranslatedRegion& region, EmittedRegion& result) {
-  return RegionEmitter(cpu, plan, options, region).emit(result);
+                 TranslatedRegion& region, CodeCache& cache) {
+  return RegionEmitter(cpu, plan, options, region, cache).emit();
 }
 
 // --- The region -----------------------------------------------------------------------------
 
-bool RegionEmitter::emit(EmittedRegion& result) {
+bool RegionEmitter::emit() {
   retired_ = a_.newLabel();
-  load_vectors_ = a_.newLabel();
-  store_vectors_ = a_.newLabel();
+  body_ = a_.newLabel();
   const Label entry = a_.newLabel();
   for (std::size_t i = 0; i < plan_.blocks.size(); ++i) block_labels_.push_back(a_.newLabel());
 
   a_.bind(entry);
-  if (plan_.blocks[0].block->crosses()) {
-    // Its second page is there as long as fetches go where they went when this was entered last.
-    a_.cmp(cpu_mem(TranslatorAccess::fetch_context(cpu_) + 4, 4), Imm(0x7fffffff));
-    a_.long_().jne(retired_);
-  }
   if (plan_.counted) {
+    // Room for a jump to the superblock, which comes back behind it where its pages do not hold.
+    static constexpr std::array<u8, kPlainBody> kNop = {0x0f, 0x1f, 0x44, 0x00, 0x00};
+    a_.embed(kNop.data(), kNop.size());
     const Label hot = a_.newLabel();
     a_.mov(kScratch, Imm(reinterpret_cast<u64>(&region_->runs_left)));
     a_.sub(x86::ptr(kScratch, 0, 4), 1);
@@ -105,70 +109,37 @@ bool RegionEmitter::emit(EmittedRegion& result) {
       leave(plan_.blocks[0].rip, ExitKind::kHot);
     });
   }
+  if (!plan_.pages.empty()) enter_guard();
+  a_.bind(body_);
   // Enough for the longest way through: it is charged where it ends.
   a_.cmp(frame_mem(&cpu_.frame.budget, 8), plan_.instructions);
   a_.long_().jl(retired_);
-  if (plan_.floating_point) {
-    const Label other = a_.newLabel();
-    const Label loaded = a_.newLabel();
-    a_.cmp(frame_mem(&cpu_.frame.guest_mxcsr, 1), 0);
-    a_.je(other);
-    a_.bind(loaded);
-    out_of_line_.push_back([=, this] {
-      a_.bind(other);
-      // Unmasked exceptions are the interpreter's business.
-      a_.mov(kScratch.r32(), state_mem(&cpu_.state.fpu.mxcsr, 4));
-      a_.not_(kScratch.r32());
-      a_.test(kScratch.r32(), 0x1f80);
-      a_.jnz(retired_);
-      a_.ldmxcsr(state_mem(&cpu_.state.fpu.mxcsr, 4));
-      a_.mov(frame_mem(&cpu_.frame.guest_mxcsr, 1), 1);
-      a_.jmp(loaded);
-    });
-  }
-  if (uses_vectors()) a_.call(load_vectors_);
-  if (plan_.vectors_wide != 0)
-    a_.or_(frame_mem(&cpu_.frame.dirty_uppers, 4), Imm(plan_.vectors_wide));
+  if (plan_.vectors) enter_vectors();
   for (unsigned i = 0; i < plan_.blocks.size(); ++i) emit_block(i);
+  a_.section(rare_);
   for (std::size_t i = 0; i < out_of_line_.size(); ++i) out_of_line_[i]();
-
   a_.bind(retired_);
   leave(plan_.blocks[0].rip, ExitKind::kRetired);
-  if (uses_vectors()) {
-    a_.bind(load_vectors_);
-    load_vectors();
-    a_.ret();
-    a_.bind(store_vectors_);
-    store_vectors();
-    a_.ret();
-  }
-  // Constants.
-  a_.align(asmjit::AlignMode::kData, 8);
-  for (const auto& [label, site] : sites_) {
-    a_.bind(label);
-    a_.embed(&site, sizeof site);
-  }
-  for (const PendingRecord& r : records_) {
-    a_.bind(r.label);
-    a_.embed(&r.record, sizeof r.record);
-  }
+  if (failed_) return false;
 
-  if (failed_ || code_.flatten() != asmjit::kErrorOk ||
-      code_.resolveUnresolvedLinks() != asmjit::kErrorOk) {
-    return false;
-  }
-  result.code.resize(code_.codeSize());
-  if (code_.copyFlattenedData(result.code.data(), result.code.size()) != asmjit::kErrorOk)
-    return false;
-  result.entry = code_.labelOffset(entry);
-  result.retired = code_.labelOffset(retired_);
-  for (const PendingRecord& r : records_) {
-    const u64 at = code_.labelOffset(r.label);
-    // Offsets now, addresses once the place is known.
-    auto* record = reinterpret_cast<ExitRecord*>(result.code.data() + at);
-    if (r.jump.isValid()) record->jump = reinterpret_cast<const u8*>(code_.labelOffset(r.jump));
-    if (r.exit.isValid()) record->exit = reinterpret_cast<const u8*>(code_.labelOffset(r.exit));
-    result.records.push_back(at);
+  asmjit::Section* const main = code_.textSection();
+  const CodeCache::Place place = cache_.place(main->bufferSize(), rare_->bufferSize());
+  if (place.main == nullptr) return false;
+  main->setOffset(0);
+  rare_->setOffset(static_cast<u64>(place.rare - place.main));
+  if (code_.resolveUnresolvedLinks() != asmjit::kErrorOk) return false;
+  cache_.write(place.main, {main->data(), main->bufferSize()});
+  cache_.write(place.rare, {rare_->data(), rare_->bufferSize()});
+  const auto address = [&](const Label& label) {
+    return place.main + code_.labelOffsetFromBase(label);
+  };
+  region_->entry = address(entry);
+  region_->retired = address(retired_);
+  region_->body = address(body_);
+  region_->bytes = static_cast<u32>(main->bufferSize() + rare_->bufferSize());
+  for (const PendingExit& e : exits_) {
+    if (e.jump.isValid()) e.record->jump = address(e.jump);
+    if (e.exit.isValid()) e.record->exit = address(e.exit);
   }
   return true;
 }

@@ -5,6 +5,7 @@
 
 #include <deque>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "jit/emit/emit.h"
@@ -19,13 +20,17 @@ inline constexpr asmjit::x86::Gp kStackPointer = asmjit::x86::r13;  ///< the gue
 inline constexpr asmjit::x86::Gp kPointer = asmjit::x86::r14;
 inline constexpr asmjit::x86::Gp kScratch = asmjit::x86::r15;
 
+/// Goes on at the host code for the guest address in kPointer; to `miss` when there is none, with
+/// its key in kScratch.
+void emit_jump_look_up(asmjit::x86::Assembler& a, const Cpu& cpu, const asmjit::Label& miss);
+
 class RegionEmitter {
  public:
   RegionEmitter(Cpu& cpu, const RegionPlan& plan, const TranslatorOptions& options,
-                TranslatedRegion& region);
+                TranslatedRegion& region, CodeCache& cache);
 
-  /// False when something could not be encoded; the block then stays interpreted.
-  bool emit(EmittedRegion& result);
+  /// See emit_region().
+  bool emit();
 
  private:
   using Gp = asmjit::x86::Gp;
@@ -118,26 +123,25 @@ class RegionEmitter {
   void emit_jump(const PlannedInstruction& p);
   void emit_call(const PlannedInstruction& p);
   void emit_return(const PlannedInstruction& p);
+  void emit_expected_return(const PlannedInstruction& p);
+  void finish_return(const PlannedInstruction& p, i64 released);
 
   // --- Vectors (vectors.cpp)
   void emit_vector(const PlannedInstruction& p);
   void encode_vector(const Instruction& insn, bool wide, unsigned reg, unsigned vvvv, unsigned rm,
                      const HostOperand* memory, bool immediate);
-  void emit_vzeroupper(const PlannedInstruction& p);
-  void put_vectors_away();
-  void load_vectors();
-  void store_vectors();
-  /// Something has to be put away before C++ and fetched back behind it.
-  bool uses_vectors() const { return plan_.vectors_used != 0 || plan_.floating_point; }
+  void enter_vectors();
 
   // --- Leaving (control_flow.cpp)
-  Label site(const PlannedInstruction& p, const PlannedAccess* a);
+  void load_site(const PlannedInstruction& p, const PlannedAccess* a);
+  void enter_guard();
   void interpret_and_return(const PlannedInstruction& p, const FlagsState& before);
   void charge(unsigned count);
   void leave(u64 rip, ExitKind kind);
   void leave_direct(u64 rip, unsigned pending);
+  std::optional<u64> page_of(u64 rip) const;
   void leave_indirect(const PlannedInstruction* unchecked = nullptr, i64 stack_moved = 0);
-  void leave_with_state();
+  void leave_unpredicted(const PlannedInstruction* unchecked, i64 stack_moved);
   void go_to_block(int target, bool back_edge, unsigned pending);
   void check_target(const PlannedInstruction& p);
   void load_target(unsigned bytes, const HostOperand& from);
@@ -147,7 +151,10 @@ class RegionEmitter {
   const RegionPlan& plan_;
   const TranslatorOptions& options_;
   TranslatedRegion* region_;
+  CodeCache& cache_;
+  CodeCache::Chunk& chunk_;
   asmjit::CodeHolder code_;
+  asmjit::Section* rare_ = nullptr;  ///< where code that seldom runs is emitted
   asmjit::x86::Assembler a_;
   FlagsState flags_;
   unsigned block_index_ = 0;
@@ -167,16 +174,13 @@ class RegionEmitter {
     FlagsState flags;
   };
   std::deque<InstructionEnd> ends_;
-  /// Constants behind the code.
-  std::vector<std::pair<Label, Site>> sites_;
-  struct PendingRecord {
-    Label label, jump, exit;
-    ExitRecord record;
+  struct PendingExit {
+    ExitRecord* record;
+    Label jump, exit;
   };
-  std::vector<PendingRecord> records_;
+  std::vector<PendingExit> exits_;
   Label retired_;
-  Label load_vectors_;
-  Label store_vectors_;
+  Label body_;  ///< behind the guard
   bool failed_ = false;
 };
 

@@ -34,14 +34,63 @@ void store_registers(x86::Assembler& a, const Cpu& cpu, i32 pushed) {
     a.mov(slot(cpu, &cpu.state.regs[gpr], 8, pushed), x86::rax);
   }
 }
-/// C++ runs with its own rounding and masks.
-void leave_guest_mxcsr(x86::Assembler& a, const Cpu& cpu, i32 pushed) {
+bool host_has_avx() {
+  static const bool avx = __builtin_cpu_supports("avx");
+  return avx;
+}
+void store_vectors(x86::Assembler& a, const Cpu& cpu, i32 pushed) {
+  for (unsigned i = 0; i < 16; ++i) {
+    const void* at = cpu.state.fpu.ymm[i].data();
+    if (host_has_avx()) {
+      a.vmovups(slot(cpu, at, 32, pushed), x86::ymm(i));
+    } else {
+      a.movups(slot(cpu, at, 16, pushed), x86::xmm(i));
+    }
+  }
+  if (host_has_avx()) a.vzeroupper();
+}
+void load_vectors(x86::Assembler& a, const Cpu& cpu, i32 pushed) {
   const Label done = a.newLabel();
-  a.cmp(slot(cpu, &cpu.frame.guest_mxcsr, 1, pushed), 0);
+  if (host_has_avx()) {
+    // Upper halves that are all zero stay in their initial state, in which SSE code runs best.
+    const Label wide = a.newLabel();
+    const auto upper = [&](unsigned i) {
+      return slot(cpu, cpu.state.fpu.ymm[i].data() + 16, 16, pushed);
+    };
+    a.vmovups(x86::xmm0, upper(0));
+    for (unsigned i = 1; i < 16; ++i) a.vorps(x86::xmm0, x86::xmm0, upper(i));
+    a.vptest(x86::xmm0, x86::xmm0);
+    a.jnz(wide);
+    for (unsigned i = 0; i < 16; ++i)
+      a.vmovups(x86::xmm(i), slot(cpu, cpu.state.fpu.ymm[i].data(), 16, pushed));
+    a.jmp(done);
+    a.bind(wide);
+    for (unsigned i = 0; i < 16; ++i)
+      a.vmovups(x86::ymm(i), slot(cpu, cpu.state.fpu.ymm[i].data(), 32, pushed));
+  } else {
+    for (unsigned i = 0; i < 16; ++i)
+      a.movups(x86::xmm(i), slot(cpu, cpu.state.fpu.ymm[i].data(), 16, pushed));
+  }
+  a.bind(done);
+}
+
+/// To C++, which runs with its own vector registers, rounding and masks.
+void put_vectors_away(x86::Assembler& a, const Cpu& cpu, i32 pushed) {
+  const Label done = a.newLabel();
+  a.cmp(slot(cpu, &cpu.frame.vectors_live, 1, pushed), kVectorsInMemory);
   a.je(done);
+  store_vectors(a, cpu, pushed);
   a.stmxcsr(slot(cpu, &cpu.state.fpu.mxcsr, 4, pushed));
   a.ldmxcsr(slot(cpu, &cpu.frame.host_mxcsr, 4, pushed));
-  a.mov(slot(cpu, &cpu.frame.guest_mxcsr, 1, pushed), 0);
+  a.bind(done);
+}
+/// Back from C++ that did not change them. kScratch is used.
+void fetch_vectors_again(x86::Assembler& a, const Cpu& cpu, i32 pushed) {
+  const Label done = a.newLabel();
+  a.cmp(slot(cpu, &cpu.frame.vectors_live, 1, pushed), kVectorsInMemory);
+  a.je(done);
+  load_vectors(a, cpu, pushed);
+  a.ldmxcsr(slot(cpu, &cpu.state.fpu.mxcsr, 4, pushed));
   a.bind(done);
 }
 
@@ -70,6 +119,23 @@ void return_to_cpp(x86::Assembler& a, const Cpu& cpu) {
 
 }  // namespace
 
+void emit_jump_look_up(x86::Assembler& a, const Cpu& cpu, const Label& miss) {
+  const auto table = [&](const void* array) {
+    return x86::ptr(kFrame, kPointer, 3,
+                    static_cast<i32>(static_cast<const u8*>(array) -
+                                     reinterpret_cast<const u8*>(&cpu.frame)),
+                    8);
+  };
+  a.mov(kScratch, slot(cpu, &cpu.frame.jump_key));
+  a.xor_(kScratch, kPointer);
+  a.mov(kPointer, Imm(JumpTable::kFactor));
+  a.imul(kPointer, kScratch);
+  a.shr(kPointer, JumpTable::kShift);
+  a.cmp(kScratch, table(cpu.jump_table.keys.data()));
+  a.jne(miss);
+  a.jmp(table(cpu.jump_table.hosts.data()));
+}
+
 std::vector<u8> emit_enter_stub(Cpu& cpu) {
   return assembled([&](x86::Assembler& a) {
     for (const x86::Gp& reg : kCalleeSaved) a.push(reg);
@@ -85,9 +151,49 @@ std::vector<u8> emit_enter_stub(Cpu& cpu) {
 std::vector<u8> emit_exit_stub(Cpu& cpu) {
   return assembled([&](x86::Assembler& a) {
     store_registers(a, cpu, 0);
-    leave_guest_mxcsr(a, cpu, 0);
+    put_vectors_away(a, cpu, 0);
+    a.mov(slot(cpu, &cpu.frame.vectors_live, 1), kVectorsInMemory);
     a.mov(x86::rax, kScratch);
     return_to_cpp(a, cpu);
+  });
+}
+
+std::vector<u8> emit_vectors_stub(Cpu& cpu) {
+  return assembled([&](x86::Assembler& a) {
+    constexpr i32 kPushed = 8;
+    const Label absent = a.newLabel();
+    a.cmp(slot(cpu, &cpu.frame.vectors_live, 1, kPushed), kVectorsInMemory);
+    a.je(absent);
+    a.ret();
+    a.bind(absent);
+    load_vectors(a, cpu, kPushed);
+    a.ldmxcsr(slot(cpu, &cpu.state.fpu.mxcsr, 4, kPushed));
+    static_assert(kVectorsLiveUnmasked == kVectorsLive + 1);
+    a.mov(kScratch.r32(), slot(cpu, &cpu.state.fpu.mxcsr, 4, kPushed));
+    a.not_(kScratch.r32());
+    a.test(kScratch.r32(), 0x1f80);
+    a.setnz(kScratch.r8());
+    a.add(kScratch.r8(), kVectorsLive);
+    a.mov(slot(cpu, &cpu.frame.vectors_live, 1, kPushed), kScratch.r8());
+    a.ret();
+  });
+}
+
+std::vector<u8> emit_guard_stub(Cpu& cpu, const StubTargets& targets) {
+  return assembled([&](x86::Assembler& a) {
+    constexpr i32 kPushed = 8;
+    store_registers(a, cpu, kPushed);
+    put_vectors_away(a, cpu, kPushed);
+    a.mov(x86::rdi, Imm(reinterpret_cast<u64>(targets.translator)));
+    a.mov(x86::rsi, kScratch);
+    a.mov(x86::rax, Imm(reinterpret_cast<u64>(targets.guard)));
+    a.sub(x86::rsp, 8);
+    a.call(x86::rax);
+    a.add(x86::rsp, 8);
+    a.mov(kPointer, x86::rax);
+    load_registers(a, cpu, kPushed);
+    fetch_vectors_again(a, cpu, kPushed);
+    a.ret();
   });
 }
 
@@ -101,19 +207,10 @@ std::vector<u8> emit_miss_stub(Cpu& cpu, const StubTargets& targets) {
 std::vector<u8> emit_dispatch_stub(Cpu& cpu) {
   return assembled([&](x86::Assembler& a) {
     const Label miss = a.newLabel();
-    a.mov(slot(cpu, &cpu.state.regs[kRip]), kPointer);
-    a.imul(kScratch.r32(), x86::ptr(kFrame, TranslatorAccess::fetch_context(cpu) + 4, 4),
-           kJumpContextFactor);
-    a.lea(kScratch.r32(), x86::ptr(kScratch, kPointer, 3));
-    a.and_(kScratch.r32(), Imm((kJumpTargets - 1) << 5));
-    a.add(kScratch, slot(cpu, &cpu.frame.jump_table));
-    a.cmp(kPointer, x86::ptr(kScratch, 0, 8));
-    a.jne(miss);
-    a.mov(kPointer, x86::ptr(kFrame, TranslatorAccess::fetch_context(cpu), 8));
-    a.cmp(kPointer, x86::ptr(kScratch, 8, 8));
-    a.jne(miss);
-    a.jmp(x86::ptr(kScratch, 16, 8));
+    emit_jump_look_up(a, cpu, miss);
     a.bind(miss);
+    a.xor_(kScratch, slot(cpu, &cpu.frame.jump_key));
+    a.mov(slot(cpu, &cpu.state.regs[kRip]), kScratch);
     a.jmp(slot(cpu, &cpu.frame.miss_stub));
   });
 }
@@ -122,7 +219,7 @@ std::vector<u8> emit_memory_stub(Cpu& cpu, const StubTargets& targets) {
   return assembled([&](x86::Assembler& a) {
     constexpr i32 kPushed = 8;  // the return address
     store_registers(a, cpu, kPushed);
-    leave_guest_mxcsr(a, cpu, kPushed);
+    put_vectors_away(a, cpu, kPushed);
     a.mov(x86::rdi, Imm(reinterpret_cast<u64>(targets.translator)));
     a.mov(x86::rsi, kScratch);
     a.mov(x86::rdx, kPointer);
@@ -132,6 +229,7 @@ std::vector<u8> emit_memory_stub(Cpu& cpu, const StubTargets& targets) {
     a.add(x86::rsp, 8);
     a.mov(kPointer, x86::rax);
     load_registers(a, cpu, kPushed);
+    fetch_vectors_again(a, cpu, kPushed);
     a.mov(kScratch, slot(cpu, &cpu.frame.entry, 8, kPushed));
     a.ret();
   });
@@ -143,7 +241,8 @@ std::vector<u8> emit_interpret_stub(Cpu& cpu, const StubTargets& targets) {
     const Label leave = a.newLabel();
     const Label dispatch = a.newLabel();
     store_registers(a, cpu, kPushed);
-    leave_guest_mxcsr(a, cpu, kPushed);
+    put_vectors_away(a, cpu, kPushed);
+    a.mov(slot(cpu, &cpu.frame.vectors_live, 1, kPushed), kVectorsInMemory);
     a.mov(x86::rdi, Imm(reinterpret_cast<u64>(targets.translator)));
     a.mov(x86::rsi, kScratch);
     a.mov(x86::rax, Imm(reinterpret_cast<u64>(targets.interpret)));

@@ -35,9 +35,6 @@ unsigned general_register(const Instruction& insn, OperandField field) {
   return number < kHighByte ? number : number - kHighByte + 4;  // MOVD never means AH..BH
 }
 
-/// An operand in the frame, seen from a subroutine.
-x86::Mem below(const x86::Mem& mem) { return mem.cloneAdjusted(8); }
-
 bool is_vzeroupper(const Instruction& insn) {
   return row(insn.row).operation == Operation::kVzeroupper;
 }
@@ -61,10 +58,7 @@ u32 vector_general_registers_written(const Instruction& insn) {
 }
 
 void plan_vector(const Instruction& insn, PlannedInstruction& p) {
-  if (is_vzeroupper(insn)) {
-    p.may_leave = true;
-    return;
-  }
+  if (is_vzeroupper(insn)) return;
   const VectorPlan v = vector_plan(insn, insn.has(kInsnRexW));
   p.writes_flags = v.writes_flags;
   if (v.memory) {
@@ -75,103 +69,43 @@ void plan_vector(const Instruction& insn, PlannedInstruction& p) {
   }
 }
 
-void note_vector_registers(const Instruction& insn, RegionPlan& region) {
-  region.vex |= row(insn.row).vex;
-  if (is_vzeroupper(insn)) {
-    region.zeroes_uppers = true;
-    return;
-  }
-  const VectorPlan v = vector_plan(insn, insn.has(kInsnRexW));
-  u32 used = 0, written = 0;
-  const auto add = [&](bool is, unsigned number, bool is_written) {
-    if (!is) return;
-    used |= 1u << (number & 15);
-    if (is_written) written |= 1u << (number & 15);
-  };
-  add(v.reg, insn.reg, v.reg_written);
-  add(v.rm, insn.rm, v.rm_written);
-  add(v.vvvv, insn.vvvv, v.vvvv_written);
-  const unsigned fourth = static_cast<unsigned>(insn.immediate >> 4);
-  add(v.fourth, region.code_bits == 64 ? fourth : fourth & 7, false);
-  add(v.xmm0 || v.xmm0_written, 0, v.xmm0_written);
-  region.vectors_used |= used;
-  region.vectors_written |= written;
-  if (insn.has(kInsnVexL)) region.vectors_wide |= written;
-  region.floating_point |= v.floating_point;
+void note_vectors(const Instruction& insn, RegionPlan& region) {
+  region.vectors = true;
+  if (!is_vzeroupper(insn))
+    region.floating_point |= vector_plan(insn, insn.has(kInsnRexW)).floating_point;
 }
 
-// Both are subroutines of the region: their return address lies below the frame.
-void RegionEmitter::load_vectors() {
-  if (plan_.floating_point) {
-    // What the host holds may be newer than what is in memory.
-    const Label there = a_.newLabel();
-    a_.cmp(below(frame_mem(&cpu_.frame.guest_mxcsr, 1)), 0);
-    a_.jne(there);
-    a_.ldmxcsr(below(state_mem(&cpu_.state.fpu.mxcsr, 4)));
-    a_.mov(below(frame_mem(&cpu_.frame.guest_mxcsr, 1)), 1);
-    a_.bind(there);
+/// The guest's registers stay in the host's until something goes to C++, so that a region only has
+/// to see whether they are there.
+void RegionEmitter::enter_vectors() {
+  const Label absent = a_.newLabel();
+  const Label there = a_.newLabel();
+  const bool masked = plan_.floating_point;
+  a_.cmp(frame_mem(&cpu_.frame.vectors_live, 1), masked ? kVectorsLive : kVectorsInMemory);
+  if (masked) {
+    a_.jne(absent);
+  } else {
+    a_.je(absent);
   }
-  for (unsigned i = 0; i < 16; ++i) {
-    if (!(plan_.vectors_used >> i & 1)) continue;
-    const void* slot = cpu_.state.fpu.ymm[i].data();
-    if (plan_.vex) {
-      a_.vmovups(x86::ymm(i), below(state_mem(slot, 32)));
-    } else {
-      a_.movups(x86::xmm(i), below(state_mem(slot, 16)));
+  a_.bind(there);
+  out_of_line_.push_back([=, this] {
+    a_.bind(absent);
+    a_.call(frame_mem(&cpu_.frame.vectors_stub, 8));
+    if (masked) {
+      // Unmasked exceptions are the interpreter's business.
+      a_.cmp(frame_mem(&cpu_.frame.vectors_live, 1), kVectorsLive);
+      a_.jne(retired_);
     }
-  }
-}
-
-void RegionEmitter::store_vectors() {
-  const u32 written = plan_.zeroes_uppers ? plan_.vectors_used : plan_.vectors_written;
-  for (unsigned i = 0; i < 16; ++i) {
-    if (!(written >> i & 1)) continue;
-    const void* slot = cpu_.state.fpu.ymm[i].data();
-    if (plan_.vex) {
-      a_.vmovups(below(state_mem(slot, 32)), x86::ymm(i));
-    } else {
-      a_.movups(below(state_mem(slot, 16)), x86::xmm(i));
-    }
-  }
-}
-
-/// Before leaving for good: values to memory, and nothing left in the upper halves that would slow
-/// down legacy SSE code.
-void RegionEmitter::put_vectors_away() {
-  if (!uses_vectors()) return;
-  a_.call(store_vectors_);
-  if (plan_.vex) a_.vzeroupper();
-}
-
-/// Registers the region does not use have their upper halves in memory only.
-void RegionEmitter::emit_vzeroupper(const PlannedInstruction&) {
-  const Label others = a_.newLabel();
-  const Label done = a_.newLabel();
-  flags_about_to_be_lost();
-  const u32 not_here = ~plan_.vectors_used & 0xffff;
-  if (not_here != 0) {
-    a_.test(frame_mem(&cpu_.frame.dirty_uppers, 4), Imm(not_here));
-    a_.jnz(others);
-    out_of_line_.push_back([=, this] {
-      a_.bind(others);
-      if (uses_vectors()) a_.call(store_vectors_);
-      a_.vpxor(x86::xmm0, x86::xmm0, x86::xmm0);
-      for (unsigned i = 0; i < 16; ++i) {
-        if (not_here >> i & 1)
-          a_.vmovups(state_mem(cpu_.state.fpu.ymm[i].data() + 16, 16), x86::xmm0);
-      }
-      if (uses_vectors()) a_.call(load_vectors_);
-      a_.jmp(done);
-    });
-  }
-  a_.bind(done);
-  a_.vzeroupper();
-  a_.mov(frame_mem(&cpu_.frame.dirty_uppers, 4), Imm(plan_.vectors_wide));
+    a_.jmp(there);
+  });
 }
 
 void RegionEmitter::emit_vector(const PlannedInstruction& p) {
   const Instruction& insn = *p.insn;
-  if (is_vzeroupper(insn)) return emit_vzeroupper(p);
+  if (is_vzeroupper(insn)) {
+    a_.vzeroupper();
+    return;
+  }
   const bool wide = effective_wide(insn, plan_.code_bits == 64);
   const VectorPlan v = vector_plan(insn, wide);
   HostOperand memory;

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace dragoman {
@@ -33,12 +34,13 @@ void serialize() {
 
 }  // namespace
 
-ExecutableArena::~ExecutableArena() {
+ExecutableMemory::~ExecutableMemory() {
   if (write_view_ != nullptr) munmap(write_view_, bound_);
   if (run_view_ != nullptr) munmap(run_view_, bound_);
 }
 
-bool ExecutableArena::map() {
+bool ExecutableMemory::map() {
+  if (run_view_ != nullptr) return true;
   if (refused_) return false;
   // mremap of a shared anonymous mapping with old size 0 makes a second view of the same pages.
   void* writable = mmap(nullptr, bound_, PROT_READ | PROT_WRITE,
@@ -62,28 +64,21 @@ bool ExecutableArena::map() {
   return true;
 }
 
-const void* ExecutableArena::next(std::size_t bytes) {
-  if (write_view_ == nullptr && !map()) return nullptr;
-  return bytes > bound_ - used_ ? nullptr : run_view_ + used_;
-}
-
-const void* ExecutableArena::add(std::span<const u8> code) {
-  if (write_view_ == nullptr && !map()) return nullptr;
-  constexpr std::size_t kAlignment = 16;
-  if (code.size() > bound_ - used_) return nullptr;
-  std::memcpy(write_view_ + used_, code.data(), code.size());
-  const u8* start = run_view_ + used_;
-  used_ = (used_ + code.size() + kAlignment - 1) & ~(kAlignment - 1);
-  if (used_ > bound_) used_ = bound_;
-  serialize();
-  return start;
-}
-
-void ExecutableArena::patch(const void* run_address, std::span<const u8> code) {
+void ExecutableMemory::write(const void* run_address, std::span<const u8> code) {
   const std::size_t offset =
       static_cast<std::size_t>(static_cast<const u8*>(run_address) - run_view_);
   std::memcpy(write_view_ + offset, code.data(), code.size());
   serialize();
+}
+
+const void* ExecutableArena::add(std::span<const u8> code) {
+  if (!memory_.map()) return nullptr;
+  constexpr std::size_t kAlignment = 16;
+  if (code.size() > memory_.bound() - used_) return nullptr;
+  const u8* start = memory_.run_view() + used_;
+  memory_.write(start, code);
+  used_ = std::min((used_ + code.size() + kAlignment - 1) & ~(kAlignment - 1), memory_.bound());
+  return start;
 }
 
 }  // namespace dragoman

@@ -9,35 +9,50 @@
 
 namespace dragoman {
 
-/// Append-only code memory. Address space for the whole bound is reserved by the first allocation;
-/// the pages behind it appear as they are written, so that an unused arena costs nothing.
+/// Two views of the same pages. Address space for the whole bound is reserved at once; the pages
+/// behind it appear as they are written, so that unused memory costs nothing.
+class ExecutableMemory {
+ public:
+  explicit ExecutableMemory(std::size_t bound) : bound_(bound) {}
+  ~ExecutableMemory();
+  ExecutableMemory(const ExecutableMemory&) = delete;
+  ExecutableMemory& operator=(const ExecutableMemory&) = delete;
+
+  /// Maps it unless that was done. False when the host refuses executable memory, for good.
+  bool map();
+  /// Overwrites code at a run address.
+  void write(const void* run_address, std::span<const u8> code);
+  const u8* run_view() const { return run_view_; }
+  std::size_t bound() const { return bound_; }
+  bool usable() const { return !refused_; }
+
+ private:
+  std::size_t bound_;
+  u8* write_view_ = nullptr;
+  u8* run_view_ = nullptr;
+  bool refused_ = false;
+};
+
+/// Append-only code memory.
 class ExecutableArena {
  public:
-  explicit ExecutableArena(std::size_t bound) : bound_(bound) {}
-  ~ExecutableArena();
-  ExecutableArena(const ExecutableArena&) = delete;
-  ExecutableArena& operator=(const ExecutableArena&) = delete;
+  explicit ExecutableArena(std::size_t bound) : memory_(bound) {}
 
   /// Copies finished position-independent code in and returns where it can be called, or null when
   /// the bound is reached or the host gives no executable memory (see usable()).
   const void* add(std::span<const u8> code);
-  /// Where add() would put `bytes` of code now, or null when they do not fit.
-  const void* next(std::size_t bytes);
   /// Overwrites code at an address that add() returned (or inside of it).
-  void patch(const void* run_address, std::span<const u8> code);
+  void patch(const void* run_address, std::span<const u8> code) {
+    memory_.write(run_address, code);
+  }
   /// Forgets all code. Nothing returned by add() may be called afterwards.
   void clear() { used_ = 0; }
   /// False when the host refused to map memory executable.
-  bool usable() const { return !refused_; }
+  bool usable() const { return memory_.usable(); }
 
  private:
-  bool map();
-
-  std::size_t bound_;
+  ExecutableMemory memory_;
   std::size_t used_ = 0;
-  u8* write_view_ = nullptr;
-  u8* run_view_ = nullptr;
-  bool refused_ = false;
 };
 
 }  // namespace dragoman

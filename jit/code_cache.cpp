@@ -1,0 +1,71 @@
+#include "jit/code_cache.h"
+
+#include <algorithm>
+
+namespace dragoman {
+namespace {
+
+/// Enough that emptying one is short and costs little of what is hot, and large enough for any
+/// region where the cache is not tiny.
+constexpr u64 kMostChunks = 16;
+constexpr u64 kLeastChunkBytes = 128 * kKiB;
+
+}  // namespace
+
+CodeCache::CodeCache(u64 bytes) : memory_(kStubBytes + bytes) {
+  const u64 count = std::clamp<u64>(bytes / kLeastChunkBytes, 2, kMostChunks);
+  const u64 size = bytes / count & ~(kAlignment - 1);
+  chunks_.resize(count);
+  for (u64 i = 0; i < count; ++i) {
+    chunks_[i].begin = kStubBytes + i * size;
+    chunks_[i].end = chunks_[i].begin + size;
+    empty(chunks_[i]);
+  }
+}
+
+const void* CodeCache::add_stub(std::span<const u8> code) {
+  if (code.empty() || !memory_.map() || stubs_used_ + code.size() > kStubBytes) return nullptr;
+  const u8* start = memory_.run_view() + stubs_used_;
+  memory_.write(start, code);
+  stubs_used_ = (stubs_used_ + code.size() + kAlignment - 1) & ~(kAlignment - 1);
+  return start;
+}
+
+void CodeCache::empty(Chunk& chunk) {
+  chunk.regions.clear();
+  chunk.sites.clear();
+  chunk.exits.clear();
+  chunk.first = chunk.begin;
+  chunk.last = chunk.end;
+}
+
+void CodeCache::advance() {
+  current_ = next_index();
+  empty(current());
+}
+
+void CodeCache::clear() {
+  for (Chunk& chunk : chunks_) empty(chunk);
+  current_ = 0;
+}
+
+CodeCache::Place CodeCache::place(u64 main_bytes, u64 rare_bytes) {
+  Chunk& chunk = current();
+  const u64 main_size = (main_bytes + kAlignment - 1) & ~(kAlignment - 1);
+  const u64 rare_size = (rare_bytes + kAlignment - 1) & ~(kAlignment - 1);
+  if (!room(main_size + rare_size)) return {};
+  Place place;
+  place.main = memory_.run_view() + chunk.first;
+  chunk.first += main_size;
+  chunk.last -= rare_size;
+  place.rare = memory_.run_view() + chunk.last;
+  return place;
+}
+
+u64 CodeCache::bytes_used() const {
+  u64 used = 0;
+  for (const Chunk& c : chunks_) used += (c.first - c.begin) + (c.end - c.last);
+  return used;
+}
+
+}  // namespace dragoman

@@ -1,0 +1,130 @@
+// Where translated regions lie: executable memory in chunks that are filled one after the other and
+// emptied in the same order when the cache is full.
+#pragma once
+
+#include <deque>
+#include <span>
+#include <vector>
+
+#include "cpu/cpu.h"
+#include "cpu/execute/host/executable_arena.h"
+
+namespace dragoman {
+
+struct TranslatedRegion;
+
+/// An instruction that may call into C++: what the callee needs to know.
+struct Site {
+  TranslatedRegion* region = nullptr;
+  const Block* block = nullptr;
+  const Instruction* insn = nullptr;
+  u64 rip = 0;      ///< of the instruction
+  u32 pending = 0;  ///< instructions executed before it and not yet charged
+  u16 bytes = 0;    ///< of the memory access, or of all accesses that share it
+  bool write = false;
+};
+
+enum class ExitKind : u8 {
+  kRetired,    ///< at the region's start, or at a loop's
+  kKnownPage,  ///< a direct branch into a page whose place the region knows: the link stays true
+  kOtherPage,  ///< another one: the link holds as long as the fetch context is the same
+  kNarrow,     ///< the accesses of a group cannot share a probe this time
+  kHot,        ///< at the region's start: it ran often enough for the second tier
+  kState,      ///< RIP is in the state already
+  kCount,
+};
+
+/// A place where host code leaves for the run loop.
+struct ExitRecord {
+  TranslatedRegion* region = nullptr;
+  u64 rip = 0;                         ///< guest address to go on at
+  const u8* jump = nullptr;            ///< run address of a five-byte jump to patch, or null
+  const u8* exit = nullptr;            ///< where that jump goes while it is not linked
+  u64 page = 0;                        ///< kKnownPage: offset in the pool of the target's page
+  TranslatedRegion* linked = nullptr;  ///< where it goes now, or null
+  ExitKind kind = ExitKind::kRetired;
+};
+
+/// A page of guest code a region was made of, beside that of its entry.
+struct GuardedPage {
+  u64 linear = 0;  ///< address of the page
+  u64 delta = 0;   ///< host minus linear address
+};
+
+/// Runs of a translated block before it becomes the head of a superblock.
+inline constexpr i32 kRunsToSuperblock = 600;
+
+struct TranslatedRegion {
+  Block* head = nullptr;
+  u64 rip = 0;
+  u32 limit = 0;  ///< of CS outside 64-bit mode: the code was checked against it
+  bool narrow = false;
+  bool hot = false;   ///< second tier
+  bool dead = false;  ///< its bytes changed
+  i32 runs_left = kRunsToSuperblock;
+  u32 context = 0;              ///< fetch context its pages were looked up in last
+  unsigned chunk = 0;           ///< of the code cache
+  const u8* entry = nullptr;    ///< begins with five bytes that may become a jump elsewhere
+  const u8* body = nullptr;     ///< behind the guard
+  const u8* retired = nullptr;  ///< code that leaves at the region's own start
+  u32 bytes = 0;
+  TranslatedRegion* better = nullptr;  ///< the superblock that begins here
+  TranslatedRegion* plain = nullptr;   ///< of a superblock: what runs where its pages do not hold
+  std::vector<Block*> members;
+  std::vector<GuardedPage> pages;
+  std::vector<ExitRecord*> incoming;  ///< links that lead here
+};
+
+class CodeCache {
+ public:
+  explicit CodeCache(u64 bytes);
+
+  struct Chunk {
+    std::deque<TranslatedRegion> regions;
+    std::deque<Site> sites;
+    std::deque<ExitRecord> exits;
+    u64 first = 0, last = 0;  ///< offsets: free memory between main line and rare code
+    u64 begin = 0, end = 0;
+  };
+
+  /// Shared code, placed once, never emptied. Null when the host refuses executable memory.
+  const void* add_stub(std::span<const u8> code);
+  /// The chunk that is being filled.
+  Chunk& current() { return chunks_[current_]; }
+  unsigned current_index() const { return current_; }
+  Chunk& chunk(unsigned index) { return chunks_[index]; }
+  /// True when a region of about so many bytes fits into the current chunk.
+  bool room(u64 bytes) const { return chunks_[current_].last - chunks_[current_].first >= bytes; }
+  /// The chunk to be filled next, which the caller empties first.
+  unsigned next_index() const { return (current_ + 1) % static_cast<unsigned>(chunks_.size()); }
+  /// Makes the next chunk, emptied, the current one.
+  void advance();
+  /// Empties all of them.
+  void clear();
+
+  /// Run addresses for the main line and the rare code of a region, or nulls when it does not fit.
+  struct Place {
+    const u8* main = nullptr;
+    const u8* rare = nullptr;
+  };
+  Place place(u64 main_bytes, u64 rare_bytes);
+  void write(const void* run_address, std::span<const u8> code) { memory_.write(run_address, code); }
+  /// Run addresses of a chunk's code.
+  std::span<const u8> code_of(const Chunk& chunk) const {
+    return {memory_.run_view() + chunk.begin, chunk.end - chunk.begin};
+  }
+  u64 bytes_used() const;
+
+ private:
+  static constexpr u64 kStubBytes = 4 * kKiB;
+  static constexpr u64 kAlignment = 16;
+
+  void empty(Chunk& chunk);
+
+  ExecutableMemory memory_;
+  u64 stubs_used_ = 0;
+  std::vector<Chunk> chunks_;
+  unsigned current_ = 0;
+};
+
+}  // namespace dragoman
