@@ -30,6 +30,7 @@ enum class ExitKind : u8 {
   kOtherPage,  ///< another one: the link holds as long as the fetch context is the same
   kNarrow,     ///< the accesses of a group cannot share a probe this time
   kHot,        ///< at the region's start: it ran often enough for the second tier
+  kNoTarget,   ///< an indirect branch found no code; RIP is in the state
   kState,      ///< RIP is in the state already
   kCount,
 };
@@ -52,7 +53,7 @@ struct GuardedPage {
 };
 
 /// Runs of a translated block before it becomes the head of a superblock.
-inline constexpr i32 kRunsToSuperblock = 600;
+inline constexpr i32 kRunsToSuperblock = 2000;
 
 struct TranslatedRegion {
   Block* head = nullptr;

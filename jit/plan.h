@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -108,12 +109,15 @@ struct RegionRequest {
 };
 
 /// Instructions on the longest way through a region, loops once.
-inline constexpr unsigned kMaxRegionInstructions = 400;
-inline constexpr unsigned kMaxRegionBlocks = 40;
+inline constexpr unsigned kMaxRegionInstructions = 300;
+inline constexpr unsigned kMaxRegionBlocks = 32;
 inline constexpr std::size_t kMaxGuardedPages = 6;
 
+/// Says whether a block ran often enough, beside the head, to be part of a superblock.
+using FrequentBlock = std::function<bool(const Block&)>;
+
 RegionPlan plan_region(Cpu& cpu, Block& head, const RegionRequest& request,
-                       const TranslatorOptions& options);
+                       const TranslatorOptions& options, const FrequentBlock& frequent);
 
 /// The emitter has a host instruction for this row and form (emit/instruction_ids.cpp).
 bool has_host_instruction(const Instruction& insn);

@@ -13,7 +13,7 @@ namespace dragoman {
 namespace {
 
 /// Bytes a shared probe may cover. A wider span meets a page's end more often.
-constexpr i64 kMaxSpan = 512;
+constexpr i64 kMaxSpan = 256;
 /// Edges from the entry.
 constexpr unsigned kMostDepth = 24;
 constexpr std::size_t kMaxSlots = std::tuple_size_v<decltype(TranslatorFrame::deltas)>;
@@ -33,8 +33,9 @@ bool relative(const PlannedInstruction& p) {
 
 class Collector {
  public:
-  Collector(Cpu& cpu, RegionPlan& plan, const TranslatorOptions& options)
-      : cpu_(cpu), plan_(plan), options_(options) {}
+  Collector(Cpu& cpu, RegionPlan& plan, const TranslatorOptions& options,
+            const FrequentBlock& frequent)
+      : cpu_(cpu), plan_(plan), options_(options), frequent_(frequent) {}
 
   void collect(Block& head, const RegionRequest& request) {
     many_ = request.hot;
@@ -107,8 +108,7 @@ class Collector {
     if (!offset) return -1;
     const Block& head = *plan_.blocks[0].block;
     Block* block = TranslatorAccess::blocks(cpu_).find(*offset, head.key);
-    // What never ran often is not worth its place.
-    if (block == nullptr || block->translated == nullptr ||
+    if (block == nullptr || !frequent_(*block) ||
         plan_.instructions + block->count > kMaxRegionInstructions)
       return -1;
     if (plan_.code_bits != 64 && rip + block->bytes - 1 > cpu_.state.segments[kCs].limit) return -1;
@@ -206,6 +206,7 @@ class Collector {
   Cpu& cpu_;
   RegionPlan& plan_;
   const TranslatorOptions& options_;
+  const FrequentBlock& frequent_;
   bool many_ = false;
   std::array<bool, kMaxRegionBlocks> active_{};  // blocks whose edges are being followed
 };
@@ -546,13 +547,13 @@ void find_live_flags(RegionPlan& plan, bool liveness) {
 }  // namespace
 
 RegionPlan plan_region(Cpu& cpu, Block& head, const RegionRequest& request,
-                       const TranslatorOptions& options) {
+                       const TranslatorOptions& options, const FrequentBlock& frequent) {
   RegionPlan plan;
   plan.code_bits = cpu.decode_mode().code_bits;
   plan.stack_mask = cpu.stack_mask();
   plan.counted = options.superblocks && !request.hot && !request.narrow && !head.crosses();
   plan.blocks.reserve(kMaxRegionBlocks);
-  Collector(cpu, plan, options).collect(head, request);
+  Collector(cpu, plan, options, frequent).collect(head, request);
   if (options.shared_probes && !request.narrow) Grouper(cpu, plan).run();
   find_live_flags(plan, options.flag_liveness);
   for (const PlannedBlock& b : plan.blocks) {

@@ -116,7 +116,9 @@ bool Translator::place_stubs() {
   targets.interpret = reinterpret_cast<const void*>(&TranslatorCalls::interpret);
   targets.guard = reinterpret_cast<const void*>(&TranslatorCalls::guard);
   state_exit_.kind = ExitKind::kState;
+  no_target_exit_.kind = ExitKind::kNoTarget;
   targets.state_exit = &state_exit_;
+  targets.no_target_exit = &no_target_exit_;
   const auto place = [&](const std::vector<u8>& code) { return cache_.add_stub(code); };
   TranslatorFrame& f = cpu_.frame;
   const void* enter = place(emit_enter_stub(cpu_));
@@ -163,13 +165,27 @@ TranslatedRegion* Translator::find(const Block& block, u64 rip, bool narrow) con
   return nullptr;
 }
 
+/// A block that has run a fair part of what makes a superblock, or has one.
+bool Translator::runs_often(const Block& block) {
+  constexpr i32 kFairPart = kRunsToSuperblock / 6;
+  const auto* translations = static_cast<const BlockTranslations*>(block.translated);
+  if (translations == nullptr) return false;
+  for (const TranslatedRegion* region : translations->heads) {
+    if (!region->narrow &&
+        (region->better != nullptr || kRunsToSuperblock - region->runs_left >= kFairPart))
+      return true;
+  }
+  return false;
+}
+
 void Translator::translate(Cpu&, Block& block, u64 rip) {
   (void)translate(block, {rip, false, false});
 }
 
 TranslatedRegion* Translator::translate(Block& block, const RegionRequest& request) {
   if (!cpu_.code64() && !options_.legacy) return nullptr;
-  const RegionPlan plan = plan_region(cpu_, block, request, options_);
+  const RegionPlan plan = plan_region(cpu_, block, request, options_,
+                                      [](const Block& member) { return runs_often(member); });
   make_room(plan);
   CodeCache::Chunk& chunk = cache_.current();
   const std::size_t sites = chunk.sites.size();
@@ -285,7 +301,7 @@ bool Translator::run(Cpu& cpu, Block& block, u64 budget) {
     if (Block* head = exit->region->head; !exit->region->dead) promote(*head, *exit->region);
     return true;
   }
-  if (exit->kind != ExitKind::kState) {
+  if (exit->kind < ExitKind::kNoTarget) {
     cpu.state.rip() = exit->rip;
     if (exit->jump != nullptr) {
       pending_exit_ = exit;
@@ -422,7 +438,7 @@ std::string Translator::describe_statistics() const {
   text += fmt::format("guards of several pages: {} looked at in C++, {} failed\n", guard_count_,
                       guard_failures_);
   static constexpr std::array<std::string_view, static_cast<std::size_t>(ExitKind::kCount)> kExits =
-      {"start or loop", "known page", "other page", "narrow", "hot", "no target, fault or event"};
+      {"start or loop", "known page", "other page", "narrow", "hot", "no target", "fault or event"};
   text += "left at:";
   for (std::size_t i = 0; i < kExits.size(); ++i)
     text += fmt::format(" {} {};", kExits[i], exits_[i]);

@@ -108,6 +108,7 @@ class Translator final : public Translation {
   bool place_stubs();
   BlockTranslations& translations_of(Block& block);
   void disown(Block& block);
+  static bool runs_often(const Block& block);
   TranslatedRegion* find(const Block& block, u64 rip, bool narrow) const;
   TranslatedRegion* translate(Block& block, const RegionRequest& request);
   void make_room(const RegionPlan& plan);
@@ -133,7 +134,7 @@ class Translator final : public Translation {
   unsigned finish_from_ = 0;
   ExitRecord* pending_exit_ = nullptr;  // left last; its target may have code by now
   u64 pending_context_ = 0;
-  ExitRecord state_exit_;
+  ExitRecord state_exit_, no_target_exit_;
   std::vector<u64> interpreted_;  // by operation, from host code
   u64 translated_count_ = 0;
   u64 translated_instructions_ = 0;

@@ -33,8 +33,8 @@ bool Cpu::cancelled_instruction(Cpu& cpu, const Instruction&) {
   return cpu.restart_instruction(false);  // its bytes changed while the block was running
 }
 
-/// A translation is not tried again for so few instructions.
-constexpr u64 kLeastTranslated = 256;
+/// When a translation did not start for want of budget, none is tried for so few instructions.
+constexpr u64 kLeastTranslated = 320;
 
 RunExit Cpu::run(u64 budget) {
   const u64 limit = state.instructions + budget;

@@ -36,6 +36,7 @@ struct StubTargets {
   const void* interpret = nullptr;
   const void* guard = nullptr;
   const ExitRecord* state_exit = nullptr;
+  const ExitRecord* no_target_exit = nullptr;
 };
 
 // Shared code, placed once. Generated code reaches it through TranslatorFrame.

@@ -183,6 +183,11 @@ RegionEmitter::HostOperand RegionEmitter::probe(const PlannedInstruction& p, con
   out_of_line_.push_back([=, this, end = &ends_.back()] {
     const Label failed = a_.newLabel();
     a_.bind(slow);
+    if (group != nullptr) {
+      // The right page, but not all of the group is on it.
+      a_.cmp(kPointer, kPageMask);
+      a_.jbe(alone);
+    }
     a_.add(kPointer, x86::ptr(kScratch, tag, 8));  // the linear address again
     load_site(*planned, access);
     a_.call(frame_mem(&cpu_.frame.memory_stub, 8));

@@ -199,7 +199,7 @@ std::vector<u8> emit_guard_stub(Cpu& cpu, const StubTargets& targets) {
 
 std::vector<u8> emit_miss_stub(Cpu& cpu, const StubTargets& targets) {
   return assembled([&](x86::Assembler& a) {
-    a.mov(kScratch, Imm(reinterpret_cast<u64>(targets.state_exit)));
+    a.mov(kScratch, Imm(reinterpret_cast<u64>(targets.no_target_exit)));
     a.jmp(slot(cpu, &cpu.frame.exit_stub));
   });
 }
