@@ -210,9 +210,10 @@ bool sets_all_flags(const Instruction& insn) {
     case Operation::kAnd:
     case Operation::kXor:
     case Operation::kTest:
+      return true;
     case Operation::kMul:
     case Operation::kImul:
-      return true;
+      return kHostFlagStyle == FlagStyle::kIntel;  // AMD's processors leave four of them alone
     default:
       return (info.flags_written & kAllFlags) == kAllFlags;
   }

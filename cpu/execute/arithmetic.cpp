@@ -213,17 +213,18 @@ void set_wide(Cpu& cpu, T low, T high) {
   }
 }
 
-/// Flags after a multiplication: CF = OF = "the upper half matters". SF, ZF, AF and PF are
-/// undefined by the manual; Intel processors take SF and PF from the low half and clear ZF and AF.
-template <class T>
+/// Flags after a multiplication: CF = OF = "the upper half matters", the others are undefined.
+template <FlagStyle S, class T>
 void set_flags_multiply(LazyFlags& f, T low, bool overflow) {
-  f.result = sign_extended(low) | 0x100;  // never zero; bit 63 and the low byte are kept
-  f.carries = u64{overflow} << 63;
-  f.flip = 0;
+  if constexpr (S == FlagStyle::kIntel) {
+    f.result = sign_extended(low) | 0x100;  // never zero; bit 63 and the low byte are kept
+    f.carries = 0;
+    f.flip = 0;
+  }
   set_cf_of(f, overflow, overflow);
 }
 
-template <class T>
+template <class T, FlagStyle S>
 struct MulHandler {
   static bool handler(Cpu& cpu, const Instruction& insn) {
     T source;
@@ -233,12 +234,12 @@ struct MulHandler {
     const T low = static_cast<T>(product);
     const T high = static_cast<T>(product >> (8 * sizeof(T)));
     set_wide<T>(cpu, low, high);
-    set_flags_multiply<T>(cpu.state.lazy, low, high != 0);
+    set_flags_multiply<S, T>(cpu.state.lazy, low, high != 0);
     return true;
   }
 };
 
-template <class T>
+template <class T, FlagStyle S>
 struct ImulWideHandler {
   static bool handler(Cpu& cpu, const Instruction& insn) {
     T source;
@@ -249,13 +250,13 @@ struct ImulWideHandler {
                                      static_cast<N>(source));
     const T low = static_cast<T>(product);
     set_wide<T>(cpu, low, static_cast<T>(product >> (8 * sizeof(T))));
-    set_flags_multiply<T>(cpu.state.lazy, low, product != static_cast<N>(low));
+    set_flags_multiply<S, T>(cpu.state.lazy, low, product != static_cast<N>(low));
     return true;
   }
 };
 
 /// IMUL G,E and IMUL G,E,I.
-template <class T>
+template <class T, FlagStyle S>
 struct ImulHandler {
   static bool handler(Cpu& cpu, const Instruction& insn) {
     T a;
@@ -267,13 +268,20 @@ struct ImulHandler {
     const W product = static_cast<W>(static_cast<W>(static_cast<N>(a)) * static_cast<N>(b));
     const T low = static_cast<T>(product);
     set_register<T>(cpu, insn.reg, low);
-    set_flags_multiply<T>(cpu.state.lazy, low, product != static_cast<N>(low));
+    set_flags_multiply<S, T>(cpu.state.lazy, low, product != static_cast<N>(low));
     return true;
   }
 };
 
-// DIV and IDIV leave all arithmetic flags undefined; they are left unchanged here.
-template <class T>
+/// DIV and IDIV leave all arithmetic flags undefined.
+template <FlagStyle S>
+void set_flags_divide(LazyFlags& f) {
+  if constexpr (S == FlagStyle::kAmd) {
+    set_arithmetic_flags(f, (flag_cf(f) ? kFlagCf : 0u) | kFlagAf | (flag_of(f) ? kFlagOf : 0u));
+  }
+}
+
+template <class T, FlagStyle S>
 struct DivHandler {
   static bool handler(Cpu& cpu, const Instruction& insn) {
     T divisor;
@@ -293,11 +301,12 @@ struct DivHandler {
       remainder = static_cast<T>(dividend % divisor);
     }
     set_wide<T>(cpu, quotient, remainder);
+    set_flags_divide<S>(cpu.state.lazy);
     return true;
   }
 };
 
-template <class T>
+template <class T, FlagStyle S>
 struct IdivHandler {
   static bool handler(Cpu& cpu, const Instruction& insn) {
     T divisor_bits;
@@ -314,6 +323,7 @@ struct IdivHandler {
     const W quotient = static_cast<W>(dividend / divisor);
     if (quotient != static_cast<N>(quotient)) return cpu.raise(kVectorDe);
     set_wide<T>(cpu, static_cast<T>(quotient), static_cast<T>(dividend % divisor));
+    set_flags_divide<S>(cpu.state.lazy);
     return true;
   }
 };

@@ -70,25 +70,43 @@ Handler select_bit_test(const Instruction& insn) {
 }
 
 /// ZF tells whether the source of BSF or BSR was zero. The other flags are undefined by the manual;
-/// Intel processors take PF from the bit number (from zero without one) and clear the rest.
+/// processors take PF from the bit number (from zero without one) and clear the rest.
 void set_flags_scan(LazyFlags& f, bool found, unsigned number) {
   f.result = found ? 0x100 | number : 0;
   f.carries = 0;
   f.flip = 0;
 }
 
-/// ZF, SF from the result, CF as given, the rest cleared: BMI1 and the count instructions. PF and
-/// AF are undefined by the manual and clear on Intel processors.
-template <class T>
+/// BMI1 and BMI2: ZF and SF from the result, CF as given, OF = 0. PF and AF are undefined.
+template <FlagStyle S, class T>
 void set_flags_bmi(LazyFlags& f, T result, bool cf) {
-  f.result = u64{result != 0} << 8;
-  f.flip = (sign_extended(result) & bit(63)) | 1;  // odd parity
-  f.carries = 0;
+  if constexpr (S == FlagStyle::kAmd) {
+    set_flags_logic<T>(f, result);
+  } else {
+    f.result = u64{result != 0} << 8;
+    f.flip = (sign_extended(result) & bit(63)) | 1;  // odd parity
+    f.carries = 0;
+  }
   set_cf_of(f, cf, false);
+}
+/// BEXTR: SF is undefined as well, and clear.
+template <FlagStyle S, class T>
+void set_flags_extract(LazyFlags& f, T result) {
+  constexpr bool kAmd = S == FlagStyle::kAmd;
+  f.result = result != 0 ? 0x100 | (kAmd ? static_cast<u8>(result) : 1) : 0;
+  f.flip = !kAmd && result == 0 ? 1 : 0;
+  f.carries = kAmd ? 8 : 0;
+}
+/// TZCNT and LZCNT: ZF from the count, CF = "the source was zero", the others are undefined.
+template <FlagStyle S, class T>
+void set_flags_count(LazyFlags& f, T count, bool none) {
+  const bool of = S == FlagStyle::kAmd && flag_of(f);
+  set_arithmetic_flags(f, count == 0 ? u32{kFlagZf} : 0);
+  set_cf_of(f, none, of);
 }
 
 // BSF and BSR with a zero source leave the destination unchanged (AMD documents it, Intel's
-// processors do it).
+// processors do it), the upper half of a 32-bit one included.
 template <class T>
 struct BsfHandler {
   static bool handler(Cpu& cpu, const Instruction& insn) {
@@ -111,25 +129,25 @@ struct BsrHandler {
     return true;
   }
 };
-template <class T>
+template <class T, FlagStyle S>
 struct TzcntHandler {
   static bool handler(Cpu& cpu, const Instruction& insn) {
     T a;
     if (!read_rm<T>(cpu, insn, a)) return false;
     const T count = static_cast<T>(std::countr_zero(a));
     set_register<T>(cpu, insn.reg, count);
-    set_flags_bmi<T>(cpu.state.lazy, count, a == 0);
+    set_flags_count<S, T>(cpu.state.lazy, count, a == 0);
     return true;
   }
 };
-template <class T>
+template <class T, FlagStyle S>
 struct LzcntHandler {
   static bool handler(Cpu& cpu, const Instruction& insn) {
     T a;
     if (!read_rm<T>(cpu, insn, a)) return false;
     const T count = static_cast<T>(std::countl_zero(a));
     set_register<T>(cpu, insn.reg, count);
-    set_flags_bmi<T>(cpu.state.lazy, count, a == 0);
+    set_flags_count<S, T>(cpu.state.lazy, count, a == 0);
     return true;
   }
 };
@@ -146,18 +164,18 @@ struct PopcntHandler {
 
 // --- BMI1, BMI2 ----------------------------------------------------------------------------------
 
-template <class T>
+template <class T, FlagStyle S>
 struct AndnHandler {
   static bool handler(Cpu& cpu, const Instruction& insn) {
     T a;
     if (!read_rm<T>(cpu, insn, a)) return false;
     const T r = static_cast<T>(~get_register<T>(cpu, insn.vvvv) & a);
     set_register<T>(cpu, insn.reg, r);
-    set_flags_bmi<T>(cpu.state.lazy, r, false);
+    set_flags_bmi<S, T>(cpu.state.lazy, r, false);
     return true;
   }
 };
-template <class T>
+template <class T, FlagStyle S>
 struct BextrHandler {
   static bool handler(Cpu& cpu, const Instruction& insn) {
     T a;
@@ -168,44 +186,44 @@ struct BextrHandler {
     T r = start < 8 * sizeof(T) ? static_cast<T>(a >> start) : T{0};
     if (length < 8 * sizeof(T)) r &= static_cast<T>((T{1} << length) - 1);
     set_register<T>(cpu, insn.reg, r);
-    set_flags_bmi<T>(cpu.state.lazy, r != 0, false);  // SF is undefined, and clear
+    set_flags_extract<S, T>(cpu.state.lazy, r);
     return true;
   }
 };
-template <class T>
+template <class T, FlagStyle S>
 struct BlsiHandler {
   static bool handler(Cpu& cpu, const Instruction& insn) {
     T a;
     if (!read_rm<T>(cpu, insn, a)) return false;
     const T r = static_cast<T>(a & (0 - a));
     set_register<T>(cpu, insn.vvvv, r);
-    set_flags_bmi<T>(cpu.state.lazy, r, a != 0);
+    set_flags_bmi<S, T>(cpu.state.lazy, r, a != 0);
     return true;
   }
 };
-template <class T>
+template <class T, FlagStyle S>
 struct BlsmskHandler {
   static bool handler(Cpu& cpu, const Instruction& insn) {
     T a;
     if (!read_rm<T>(cpu, insn, a)) return false;
     const T r = static_cast<T>(a ^ (a - 1));
     set_register<T>(cpu, insn.vvvv, r);
-    set_flags_bmi<T>(cpu.state.lazy, r, a == 0);
+    set_flags_bmi<S, T>(cpu.state.lazy, r, a == 0);
     return true;
   }
 };
-template <class T>
+template <class T, FlagStyle S>
 struct BlsrHandler {
   static bool handler(Cpu& cpu, const Instruction& insn) {
     T a;
     if (!read_rm<T>(cpu, insn, a)) return false;
     const T r = static_cast<T>(a & (a - 1));
     set_register<T>(cpu, insn.vvvv, r);
-    set_flags_bmi<T>(cpu.state.lazy, r, a == 0);
+    set_flags_bmi<S, T>(cpu.state.lazy, r, a == 0);
     return true;
   }
 };
-template <class T>
+template <class T, FlagStyle S>
 struct BzhiHandler {
   static bool handler(Cpu& cpu, const Instruction& insn) {
     T a;
@@ -214,7 +232,7 @@ struct BzhiHandler {
     const bool beyond = n >= 8 * sizeof(T);
     const T r = beyond ? a : static_cast<T>(a & ((T{1} << n) - 1));
     set_register<T>(cpu, insn.reg, r);
-    set_flags_bmi<T>(cpu.state.lazy, r, beyond);
+    set_flags_bmi<S, T>(cpu.state.lazy, r, beyond);
     return true;
   }
 };
@@ -250,6 +268,11 @@ struct PextHandler {
 template <template <class> class Make>
 Handler select_bmi(const Instruction& insn) {
   return insn.operand_size == 8 ? Make<u64>::handler : Make<u32>::handler;
+}
+template <template <class, FlagStyle> class Make>
+Handler select_bmi(const Instruction& insn) {
+  return with_host_flags(
+      [&](auto style) { return select_bmi<Styled<Make, style>::template Of>(insn); });
 }
 
 // --- CRC32, byte order, random numbers

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cpu/execute/operands.h"
+#include "cpu/execute/undefined_flags.h"
 #include "cpu/isa/rows.h"
 
 namespace dragoman {
@@ -128,6 +129,13 @@ inline Handler by_size(const Instruction& insn, unsigned bytes) {
   }
 }
 
+/// The same for an operation with undefined flags or results, Op<T, host's style>.
+template <template <class, FlagStyle> class Op, template <class, class> class Make>
+inline Handler by_size(const Instruction& insn, unsigned bytes) {
+  return with_host_flags(
+      [&](auto style) { return by_size<Styled<Op, style>::template Of, Make>(insn, bytes); });
+}
+
 /// Picks Make<T>::handler by the size of operand `n`; sizes 2, 4, 8.
 template <template <class> class Make>
 inline Handler by_operand(const Instruction& insn, unsigned n) {
@@ -145,6 +153,18 @@ template <template <class> class Make>
 inline Handler by_operand_or_byte(const Instruction& insn, unsigned n) {
   if (operand_bytes(insn, row_of(insn).operands[n]) == 1) return Make<u8>::handler;
   return by_operand<Make>(insn, n);
+}
+
+/// The same for operations with undefined flags, Make<T, host's style>.
+template <template <class, FlagStyle> class Make>
+inline Handler by_operand(const Instruction& insn, unsigned n) {
+  return with_host_flags(
+      [&](auto style) { return by_operand<Styled<Make, style>::template Of>(insn, n); });
+}
+template <template <class, FlagStyle> class Make>
+inline Handler by_operand_or_byte(const Instruction& insn, unsigned n) {
+  return with_host_flags(
+      [&](auto style) { return by_operand_or_byte<Styled<Make, style>::template Of>(insn, n); });
 }
 
 /// The second operand of an instruction whose second operand is G, E or I (generic, slower).

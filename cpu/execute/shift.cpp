@@ -16,100 +16,120 @@ inline bool top_bits_differ(u64 value, unsigned width) {
   return ((value ^ value << 1) >> (width - 1)) & 1;
 }
 
-// OF for counts other than 1 is undefined by the manual; on Intel processors it is what the first
-// step gives. ROL and ROR of a register by an immediate other than 1 leave it alone. AF is
-// undefined after shifts; it is cleared.
+// OF for counts other than 1 and AF after shifts are undefined: see undefined_flags.h. Both ways
+// agree for a count of 1, where OF is defined.
 
-template <class T>
+/// OF of the first step, on Intel processors, or of the last, on AMD's.
+template <FlagStyle S>
+constexpr bool one_step(bool first, bool last) {
+  return S == FlagStyle::kAmd ? last : first;
+}
+
+template <FlagStyle S, class T>
+inline void set_flags_shift(LazyFlags& f, T result, bool cf, bool of) {
+  set_flags_logic<T>(f, result);
+  if constexpr (S == FlagStyle::kAmd) f.carries = 8;  // AF
+  set_cf_of(f, cf, of);
+}
+
+template <class T, FlagStyle S>
 struct ShlOp {
   static constexpr bool kImmediateKeepsOf = false;
   static T apply(LazyFlags& f, T a, unsigned count) {
     const unsigned w = kWidth<T>;
     const T r = count < w ? static_cast<T>(a << count) : T{0};
     const bool cf = count <= w && ((a >> (w - count)) & 1);
-    set_flags_logic<T>(f, r);
-    set_cf_of(f, cf, top_bits_differ(a, w));
+    set_flags_shift<S, T>(f, r, cf, one_step<S>(top_bits_differ(a, w), top(r, w) != cf));
     return r;
   }
 };
-template <class T>
+template <class T, FlagStyle S>
 struct ShrOp {
   static constexpr bool kImmediateKeepsOf = false;
   static T apply(LazyFlags& f, T a, unsigned count) {
     const unsigned w = kWidth<T>;
     const T r = count < w ? static_cast<T>(a >> count) : T{0};
     const bool cf = count <= w && ((a >> (count - 1)) & 1);
-    set_flags_logic<T>(f, r);
-    set_cf_of(f, cf, top(a, w));
+    set_flags_shift<S, T>(f, r, cf, one_step<S>(top(a, w), top_bits_differ(r, w)));
     return r;
   }
 };
-template <class T>
+template <class T, FlagStyle S>
 struct SarOp {
   static constexpr bool kImmediateKeepsOf = false;
   static T apply(LazyFlags& f, T a, unsigned count) {
-    using S = std::make_signed_t<T>;
+    using Signed = std::make_signed_t<T>;
     const unsigned w = kWidth<T>;
     const unsigned steps = count < w ? count : w - 1;
-    const T r = static_cast<T>(static_cast<S>(a) >> steps);
-    const bool cf = (static_cast<S>(a) >> (count - 1 < w ? count - 1 : w - 1)) & 1;
-    set_flags_logic<T>(f, r);
-    set_cf_of(f, cf, false);
+    const T r = static_cast<T>(static_cast<Signed>(a) >> steps);
+    const bool cf = (static_cast<Signed>(a) >> (count - 1 < w ? count - 1 : w - 1)) & 1;
+    set_flags_shift<S, T>(f, r, cf, false);
     return r;
   }
 };
-// Rotates change only CF and OF.
-template <class T>
+// Rotates change only CF and OF. On Intel processors ROL and ROR of a register by an immediate
+// other than 1 leave OF alone.
+template <class T, FlagStyle S>
 struct RolOp {
-  static constexpr bool kImmediateKeepsOf = true;
+  static constexpr bool kImmediateKeepsOf = S == FlagStyle::kIntel;
   static T apply(LazyFlags& f, T a, unsigned count) {
     const unsigned w = kWidth<T>;
     const unsigned n = count % w;
     const T r = n == 0 ? a : static_cast<T>(a << n | a >> (w - n));
-    set_cf_of(f, r & 1, top_bits_differ(a, w));
+    const bool cf = r & 1;
+    set_cf_of(f, cf, one_step<S>(top_bits_differ(a, w), top(r, w) != cf));
     return r;
   }
 };
-template <class T>
+template <class T, FlagStyle S>
 struct RorOp {
-  static constexpr bool kImmediateKeepsOf = true;
+  static constexpr bool kImmediateKeepsOf = S == FlagStyle::kIntel;
   static T apply(LazyFlags& f, T a, unsigned count) {
     const unsigned w = kWidth<T>;
     const unsigned n = count % w;
     const T r = n == 0 ? a : static_cast<T>(a >> n | a << (w - n));
-    set_cf_of(f, top(r, w), top(a, w) != ((a & 1) != 0));
+    const bool first = top(a, w) != ((a & 1) != 0);
+    set_cf_of(f, top(r, w), one_step<S>(first, top_bits_differ(r, w)));
     return r;
   }
 };
-// A count that comes back to the start, such as 9 for a byte, changes neither CF nor OF.
-template <class T>
+// A count that comes back to the start, such as 9 for a byte, does not change CF; Intel processors
+// leave OF alone as well.
+template <class T, FlagStyle S>
 struct RclOp {
   static constexpr bool kImmediateKeepsOf = false;
   static T apply(LazyFlags& f, T a, unsigned count) {
     const unsigned w = kWidth<T>;
     const unsigned n = count % (w + 1);
-    if (n == 0) return a;
-    const u64 carry = flag_cf(f);
+    const bool carry = flag_cf(f);
+    if (n == 0) {
+      set_cf_of(f, carry, one_step<S>(flag_of(f), top(a, w) != carry));
+      return a;
+    }
     const u64 wide = a;
-    u64 r = (n < w ? wide << n : 0) | carry << (n - 1);
+    u64 r = (n < w ? wide << n : 0) | u64{carry} << (n - 1);
     if (n > 1) r |= wide >> (w + 1 - n);
     const bool cf = (wide >> (w - n)) & 1;
-    set_cf_of(f, cf, top_bits_differ(a, w));
+    set_cf_of(f, cf, one_step<S>(top_bits_differ(a, w), top(r, w) != cf));
     return static_cast<T>(r);
   }
 };
-template <class T>
+template <class T, FlagStyle S>
 struct RcrOp {
   static constexpr bool kImmediateKeepsOf = false;
   static T apply(LazyFlags& f, T a, unsigned count) {
     const unsigned w = kWidth<T>;
     const unsigned n = count % (w + 1);
-    if (n == 0) return a;
     const bool carry = flag_cf(f);
+    if (n == 0) {
+      set_cf_of(f, carry, one_step<S>(flag_of(f), top_bits_differ(a, w)));
+      return a;
+    }
     const u64 wide = a;
     u64 r = (n < w ? wide >> n : 0) | u64{carry} << (w - n);
     if (n > 1) r |= wide << (w + 1 - n);
-    set_cf_of(f, (wide >> (n - 1)) & 1, top(a, w) != carry);
+    const bool cf = (wide >> (n - 1)) & 1;
+    set_cf_of(f, cf, one_step<S>(top(a, w) != carry, top_bits_differ(r, w)));
     return static_cast<T>(r);
   }
 };
@@ -152,7 +172,7 @@ struct ShiftCl {
   }
 };
 
-template <template <class> class Op>
+template <template <class, FlagStyle> class Op>
 Handler select_shift(const Instruction& insn) {
   const Row& r = row_of(insn);
   const unsigned bytes = operand_bytes(insn, r.operands[0]);
@@ -178,18 +198,21 @@ struct ShiftFullCount {
     });
   }
 };
-template <template <class> class Op>
+template <template <class, FlagStyle> class Op>
 Handler full_count(const Instruction& insn) {
-  return insn.opcode & 1 ? ShiftFullCount<u16, Op<u16>>::handler
-                         : ShiftFullCount<u8, Op<u8>>::handler;
+  // Such a processor is never translated, so the host does not matter.
+  return insn.opcode & 1 ? ShiftFullCount<u16, Op<u16, FlagStyle::kIntel>>::handler
+                         : ShiftFullCount<u8, Op<u8, FlagStyle::kIntel>>::handler;
 }
 
-// SHLD, SHRD. For 16-bit operands with counts above 16 the manual leaves everything undefined;
-// here bits of the destination are shifted in after those of the source, as Intel processors do.
-template <class T>
+// SHLD, SHRD. For 16-bit operands with counts above 16 the manual leaves everything undefined.
+// Bits of the destination are shifted in after those of the source on Intel processors, and the
+// source once more on AMD's, which clear CF. Their SHLD leaves OF = CF from a count of 16 on.
+template <class T, FlagStyle S>
 struct ShldOp {
   static T apply(LazyFlags& f, T a, T b, unsigned count) {
     const unsigned w = kWidth<T>;
+    constexpr bool kAgain = S == FlagStyle::kAmd;
     T r;
     bool cf;
     if (count <= w) {
@@ -197,18 +220,19 @@ struct ShldOp {
       cf = (a >> (w - count)) & 1;
     } else {  // 16-bit only
       const unsigned n = count - w;
-      r = static_cast<T>(b << n | a >> (w - n));
-      cf = (b >> (w - n)) & 1;
+      r = static_cast<T>(b << n | (kAgain ? b : a) >> (w - n));
+      cf = !kAgain && ((b >> (w - n)) & 1);
     }
-    set_flags_logic<T>(f, r);
-    set_cf_of(f, cf, top_bits_differ(a, w));
+    const bool last_of = (count < w && top(r, w)) != cf;
+    set_flags_shift<S, T>(f, r, cf, one_step<S>(top_bits_differ(a, w), last_of));
     return r;
   }
 };
-template <class T>
+template <class T, FlagStyle S>
 struct ShrdOp {
   static T apply(LazyFlags& f, T a, T b, unsigned count) {
     const unsigned w = kWidth<T>;
+    constexpr bool kAgain = S == FlagStyle::kAmd;
     T r;
     bool cf;
     if (count <= w) {
@@ -216,11 +240,11 @@ struct ShrdOp {
       cf = (a >> (count - 1)) & 1;
     } else {
       const unsigned n = count - w;
-      r = static_cast<T>(b >> n | a << (w - n));
-      cf = (b >> (n - 1)) & 1;
+      r = static_cast<T>(b >> n | (kAgain ? b : a) << (w - n));
+      cf = !kAgain && ((b >> (n - 1)) & 1);
     }
-    set_flags_logic<T>(f, r);
-    set_cf_of(f, cf, top(a, w) != ((b & 1) != 0));
+    const bool first_of = top(a, w) != ((b & 1) != 0);
+    set_flags_shift<S, T>(f, r, cf, one_step<S>(first_of, top_bits_differ(r, w)));
     return r;
   }
 };
@@ -237,17 +261,10 @@ struct DoubleShift {
   }
 };
 
-template <template <class> class Op>
-Handler select_double_shift(const Instruction& insn) {
-  switch (insn.operand_size) {
-    case 2:
-      return DoubleShift<u16, Op<u16>>::handler;
-    case 4:
-      return DoubleShift<u32, Op<u32>>::handler;
-    default:
-      return DoubleShift<u64, Op<u64>>::handler;
-  }
-}
+template <class T, FlagStyle S>
+using ShldHandler = DoubleShift<T, ShldOp<T, S>>;
+template <class T, FlagStyle S>
+using ShrdHandler = DoubleShift<T, ShrdOp<T, S>>;
 
 // --- BMI2: no flags ------------------------------------------------------------------------------
 
@@ -323,8 +340,8 @@ Handler select_Rcr(const Instruction& insn) { return select_shift<RcrOp>(insn); 
 Handler select_Shl(const Instruction& insn) { return select_shift<ShlOp>(insn); }
 Handler select_Shr(const Instruction& insn) { return select_shift<ShrOp>(insn); }
 Handler select_Sar(const Instruction& insn) { return select_shift<SarOp>(insn); }
-Handler select_Shld(const Instruction& insn) { return select_double_shift<ShldOp>(insn); }
-Handler select_Shrd(const Instruction& insn) { return select_double_shift<ShrdOp>(insn); }
+Handler select_Shld(const Instruction& insn) { return by_operand<ShldHandler>(insn, 0); }
+Handler select_Shrd(const Instruction& insn) { return by_operand<ShrdHandler>(insn, 0); }
 Handler select_Rorx(const Instruction& insn) { return select_bmi<RorxHandler>(insn); }
 Handler select_Sarx(const Instruction& insn) { return select_bmi<SarxHandler>(insn); }
 Handler select_Shlx(const Instruction& insn) { return select_bmi<ShlxHandler>(insn); }
