@@ -110,6 +110,10 @@ class CodeCache {
   };
   Place place(u64 main_bytes, u64 rare_bytes);
   void write(const void* run_address, std::span<const u8> code) { memory_.write(run_address, code); }
+  void write(const Place& place, std::span<const u8> main, std::span<const u8> rare) {
+    memory_.write_unserialized(place.rare, rare);
+    memory_.write(place.main, main);
+  }
   /// Run addresses of a chunk's code.
   std::span<const u8> code_of(const Chunk& chunk) const {
     return {memory_.run_view() + chunk.begin, chunk.end - chunk.begin};

@@ -56,6 +56,7 @@ class Collector {
     b.block = &block;
     b.rip = rip;
     b.returns = returns;
+    b.instructions.reserve(block.count);
     u64 at = rip;
     for (unsigned i = 0; i < block.count; ++i) {
       const Instruction& insn = block.instructions[i];
@@ -140,12 +141,17 @@ class Collector {
     const auto block = [&]() -> PlannedBlock& {
       return plan_.blocks[static_cast<std::size_t>(index)];  // moves when blocks are added
     };
+    if (!many_) return;
     const std::size_t count = block().instructions.size();
     for (std::size_t i = 0; i < count; ++i) {
+      const Emission how = block().instructions[i].how;
+      if (how != Emission::kConditional && how != Emission::kJump && how != Emission::kCall &&
+          how != Emission::kReturn)
+        continue;
       const PlannedInstruction p = block().instructions[i];
       Returns returns = block().returns;
       int target = -1;
-      switch (p.how) {
+      switch (how) {
         case Emission::kConditional:
         case Emission::kJump:
           if (!relative(p)) continue;
@@ -235,6 +241,7 @@ class Grouper {
 
   void run() {
     find_constants();
+    find_edges();
     find_dominators();
     for (std::size_t i = 0; i < plan_.blocks.size(); ++i) {
       PlannedBlock& b = plan_.blocks[i];
@@ -265,17 +272,19 @@ class Grouper {
     std::size_t from;
     unsigned at;
   };
-  std::vector<Edge> edges_to(std::size_t target) const {
-    std::vector<Edge> edges;
+  void find_edges() {
+    edges_to_.resize(plan_.blocks.size());
     for (std::size_t i = 0; i < plan_.blocks.size(); ++i) {
       const PlannedBlock& b = plan_.blocks[i];
       for (unsigned k = 0; k < b.instructions.size(); ++k) {
-        if (b.instructions[k].target == static_cast<int>(target)) edges.push_back({i, k});
+        const int target = b.instructions[k].target;
+        if (target >= 0) edges_to_[static_cast<std::size_t>(target)].push_back({i, k});
       }
-      if (b.next == static_cast<int>(target))
-        edges.push_back({i, static_cast<unsigned>(b.instructions.size() - 1)});
+      if (b.next >= 0) {
+        edges_to_[static_cast<std::size_t>(b.next)].push_back(
+            {i, static_cast<unsigned>(b.instructions.size() - 1)});
+      }
     }
-    return edges;
   }
 
   /// dominators_[b]: blocks on every way from the entry to b.
@@ -288,7 +297,7 @@ class Grouper {
       changed = false;
       for (std::size_t i = 1; i < count; ++i) {
         u64 set = ~u64{0};
-        for (const Edge& e : edges_to(i)) set &= dominators_[e.from];
+        for (const Edge& e : edges_to_[i]) set &= dominators_[e.from];
         set |= u64{1} << i;
         changed |= set != dominators_[i];
         dominators_[i] = set;
@@ -304,7 +313,7 @@ class Grouper {
       values.registers[r] = constants_ >> r & 1 ? Value{r + 1, 0} : fresh();
     if (index == 0) return values;
     bool first = true;
-    for (const Edge& e : edges_to(index)) {
+    for (const Edge& e : edges_to_[index]) {
       if (dominators_[e.from] >> index & 1) continue;  // round the loop
       if (e.from >= index) return without_groups(values);
       const Values& from = at_edge_.at({static_cast<int>(e.from), e.at});
@@ -502,6 +511,7 @@ class Grouper {
   u32 key_ = 0;
   u32 symbols_ = 0;
   u32 constants_ = 0;
+  std::vector<std::vector<Edge>> edges_to_;
   std::vector<u64> dominators_;
   std::map<std::pair<int, unsigned>, Values> at_edge_;
 };

@@ -102,6 +102,7 @@ Translator::Translator(Cpu& cpu, const TranslatorOptions& options)
     : cpu_(cpu),
       options_(options),
       cache_(options.cache_bytes),
+      storage_(make_emitter_storage()),
       interpreted_(static_cast<std::size_t>(Operation::kCount)) {
   cpu_.jump_table.clear();
   if (place_stubs()) cpu_.set_translation(this, options.runs_before_translation);
@@ -198,7 +199,7 @@ TranslatedRegion* Translator::translate(Block& block, const RegionRequest& reque
   region.limit = code_limit(cpu_);
   region.chunk = cache_.current_index();
   region.pages = plan.pages;
-  if (!emit_region(cpu_, plan, options_, region, cache_)) {
+  if (!emit_region(cpu_, plan, options_, region, cache_, *storage_)) {
     chunk.regions.pop_back();
     chunk.sites.resize(sites);
     chunk.exits.resize(exits);

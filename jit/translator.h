@@ -9,6 +9,7 @@
 #include "cpu/cpu.h"
 #include "cpu/execute/translation.h"
 #include "jit/code_cache.h"
+#include "jit/emit/emit.h"
 #include "jit/options.h"
 #include "jit/plan.h"
 
@@ -124,6 +125,7 @@ class Translator final : public Translation {
   Cpu& cpu_;
   TranslatorOptions options_;
   CodeCache cache_;
+  EmitterStoragePointer storage_;
   std::vector<std::pair<Block*, std::unique_ptr<BlockTranslations>>> owners_;
   using Enter = ExitRecord* (*)(TranslatorFrame* frame, const void* code);
   Enter enter_ = nullptr;

@@ -1,16 +1,26 @@
 // What the rest of the translator asks of the emitter.
 #pragma once
 
+#include <memory>
 #include <vector>
 
-#include "jit/translator.h"
+#include "jit/plan.h"
+#include "jit/code_cache.h"
 
 namespace dragoman {
+
+/// Memory the emitter uses again for every region.
+struct EmitterStorage;
+struct EmitterStorageDeleter {
+  void operator()(EmitterStorage* storage) const;
+};
+using EmitterStoragePointer = std::unique_ptr<EmitterStorage, EmitterStorageDeleter>;
+EmitterStoragePointer make_emitter_storage();
 
 /// Emits a region and puts it into the current chunk of the cache; fills in where it lies. False
 /// when something could not be encoded or there is no room; the block then stays interpreted.
 bool emit_region(Cpu& cpu, const RegionPlan& plan, const TranslatorOptions& options,
-                 TranslatedRegion& region, CodeCache& cache);
+                 TranslatedRegion& region, CodeCache& cache, EmitterStorage& storage);
 
 /// Of ExitKind::kOtherPage, behind ExitRecord::jump: the fetch context to compare with, and the
 /// jump to the target.

@@ -121,9 +121,8 @@ RegionEmitter::HostOperand RegionEmitter::probe(const PlannedInstruction& p, con
   flags_about_to_be_lost();
   const FlagsState before = flags_;
   const Label slow = a_.newLabel();
-  const Label interpret = a_.newLabel();
-  const Label alone = a_.newLabel();
   const Label ready = a_.newLabel();
+  const Label cannot = a_.newLabel();  // be done in place; of a group: not together
 
   load_effective(address, below);
   if (!plain_segment(address)) {
@@ -131,9 +130,9 @@ RegionEmitter::HostOperand RegionEmitter::probe(const PlannedInstruction& p, con
     const SegmentOffsets s = TranslatorAccess::segment(cpu_, address.segment);
     a_.lea(kScratch, x86::ptr(kPointer, static_cast<i32>(a.bytes - 1)));
     a_.cmp(kScratch, cpu_mem(s.limit, 8));
-    a_.ja(interpret);
+    a_.ja(cannot);
     a_.cmp(cpu_mem(a.write ? s.write_fast : s.read_fast, 1), 0);
-    a_.je(interpret);
+    a_.je(cannot);
     a_.add(kPointer, cpu_mem(s.base, 8));
     a_.mov(kPointer.r32(), kPointer.r32());
   } else if (plan_.code_bits == 64 && address.segment >= kFs) {
@@ -146,7 +145,7 @@ RegionEmitter::HostOperand RegionEmitter::probe(const PlannedInstruction& p, con
     const Gp address_bits = from_here != 0 ? kScratch : kPointer;
     if (from_here != 0) a_.lea(kScratch, x86::ptr(kPointer, static_cast<i32>(from_here)));
     a_.test(address_bits.r8(), Imm(mask));
-    a_.jnz(group == nullptr ? interpret : alone);
+    a_.jnz(cannot);
   }
   turn_round(kScratch, kPointer, kPageShift - 5);
   a_.and_(kScratch.r32(), Imm(kEntryIndexMask));
@@ -178,37 +177,31 @@ RegionEmitter::HostOperand RegionEmitter::probe(const PlannedInstruction& p, con
     operand.displacement = static_cast<i32>(-below);
   }
 
-  const PlannedAccess* access = &a;
-  const PlannedInstruction* planned = &p;
-  out_of_line_.push_back([=, this, end = &ends_.back()] {
-    const Label failed = a_.newLabel();
+  if (group == nullptr) (void)end_of_instruction();
+  out_of_line_.push_back([=, this, access = &a, planned = &p, end = &ends_.back()] {
     a_.bind(slow);
     if (group != nullptr) {
       // The right page, but not all of the group is on it.
       a_.cmp(kPointer, kPageMask);
-      a_.jbe(alone);
+      a_.jbe(cannot);
     }
     a_.add(kPointer, x86::ptr(kScratch, tag, 8));  // the linear address again
+    pending_ = pending;
     load_site(*planned, access);
     a_.call(frame_mem(&cpu_.frame.memory_stub, 8));
     a_.test(kPointer, kPointer);
-    a_.jz(failed);
-    a_.jmp(ready);
-    a_.bind(failed);
+    a_.jnz(ready);
     flags_ = before;
-    pending_ = pending;
-    a_.bind(alone);
+    a_.bind(cannot);
     if (group != nullptr) {
-      // The group's page cannot be had, so that its other members would find nothing in the slot:
-      // the same instructions without sharing.
+      // The other members would find nothing in the slot: the same instructions without sharing.
       want_flags_in_memory();
       charge(pending_);
       leave(planned->rip(), ExitKind::kNarrow);
+    } else {
+      interpret_and_return(*planned, end->flags);
+      a_.jmp(end->label);
     }
-    a_.bind(interpret);
-    flags_ = before;
-    interpret_and_return(*planned, end->flags);
-    a_.jmp(end->label);
   });
   return operand;
 }

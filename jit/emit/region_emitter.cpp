@@ -10,18 +10,36 @@ using asmjit::Imm;
 using asmjit::Label;
 namespace x86 = asmjit::x86;
 
+void EmitterStorageDeleter::operator()(EmitterStorage* storage) const { delete storage; }
+EmitterStoragePointer make_emitter_storage() { return EmitterStoragePointer(new EmitterStorage); }
+
+namespace {
+/// Code goes into memory of ours, which is not allocated and grown for every region.
+void use_buffer(asmjit::Section& section, u8* memory) {
+  asmjit::CodeBuffer& buffer = section.buffer();
+  buffer._data = memory;
+  buffer._capacity = EmitterStorage::kBytes;
+  buffer._flags = asmjit::CodeBufferFlags::kIsExternal | asmjit::CodeBufferFlags::kIsFixed;
+}
+}  // namespace
+
 RegionEmitter::RegionEmitter(Cpu& cpu, const RegionPlan& plan, const TranslatorOptions& options,
-                             TranslatedRegion& region, CodeCache& cache)
+                             TranslatedRegion& region, CodeCache& cache, EmitterStorage& storage)
     : cpu_(cpu),
       plan_(plan),
       options_(options),
       region_(&region),
       cache_(cache),
       chunk_(cache.current()),
+      code_(storage.code),
+      a_(storage.assembler),
       starts_(plan.blocks.size()) {
+  code_.reset();
   code_.init(asmjit::Environment::host());
-  code_.attach(&a_);
+  use_buffer(*code_.textSection(), storage.main.get());
   (void)code_.newSection(&rare_, ".rare", SIZE_MAX, asmjit::SectionFlags::kExecutable, 1);
+  use_buffer(*rare_, storage.rare.get());
+  code_.attach(&a_);
 }
 
 // --- Operands -------------------------------------------------------------------------------
@@ -83,8 +101,8 @@ void RegionEmitter::turn_round(const Gp& to, const Gp& from, unsigned by, unsign
 }
 
 bool emit_region(Cpu& cpu, const RegionPlan& plan, const TranslatorOptions& options,
-                 TranslatedRegion& region, CodeCache& cache) {
-  return RegionEmitter(cpu, plan, options, region, cache).emit();
+                 TranslatedRegion& region, CodeCache& cache, EmitterStorage& storage) {
+  return RegionEmitter(cpu, plan, options, region, cache, storage).emit();
 }
 
 // --- The region -----------------------------------------------------------------------------
@@ -128,8 +146,7 @@ bool RegionEmitter::emit() {
   main->setOffset(0);
   rare_->setOffset(static_cast<u64>(place.rare - place.main));
   if (code_.resolveUnresolvedLinks() != asmjit::kErrorOk) return false;
-  cache_.write(place.main, {main->data(), main->bufferSize()});
-  cache_.write(place.rare, {rare_->data(), rare_->bufferSize()});
+  cache_.write(place, {main->data(), main->bufferSize()}, {rare_->data(), rare_->bufferSize()});
   const auto address = [&](const Label& label) {
     return place.main + code_.labelOffsetFromBase(label);
   };
@@ -158,10 +175,9 @@ void RegionEmitter::emit_block(unsigned index) {
     const PlannedInstruction& p = b.instructions[k];
     instruction_index_ = k;
     InstructionEnd& end = ends_.emplace_back();
-    end.label = a_.newLabel();
     emit_instruction(p);
     end.flags = flags_;
-    a_.bind(end.label);
+    if (end.label.isValid()) a_.bind(end.label);
     ++pending_;
   }
   if (!b.falls_through) return;
@@ -173,6 +189,13 @@ void RegionEmitter::emit_block(unsigned index) {
   } else {
     leave_direct(last.next_rip, pending_);
   }
+}
+
+/// Where rare code of the instruction that is being emitted comes back.
+Label RegionEmitter::end_of_instruction() {
+  InstructionEnd& end = ends_.back();
+  if (!end.label.isValid()) end.label = a_.newLabel();
+  return end.label;
 }
 
 void RegionEmitter::emit_instruction(const PlannedInstruction& p) {
@@ -343,6 +366,7 @@ void RegionEmitter::emit_divide(const PlannedInstruction& p) {
     a_.cmp(sized(x86::rdx, bytes), divisor);
     a_.jae(handler);
   }
+  (void)end_of_instruction();
   out_of_line_.push_back([=, this, planned = &p, end = &ends_.back(), pending = pending_] {
     a_.bind(handler);
     flags_ = before;

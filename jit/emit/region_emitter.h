@@ -20,6 +20,13 @@ inline constexpr asmjit::x86::Gp kStackPointer = asmjit::x86::r13;  ///< the gue
 inline constexpr asmjit::x86::Gp kPointer = asmjit::x86::r14;
 inline constexpr asmjit::x86::Gp kScratch = asmjit::x86::r15;
 
+struct EmitterStorage {
+  static constexpr std::size_t kBytes = std::size_t{1} << 20;  ///< more than any region has
+  asmjit::CodeHolder code;
+  asmjit::x86::Assembler assembler;
+  std::unique_ptr<u8[]> main{new u8[kBytes]}, rare{new u8[kBytes]};
+};
+
 /// Goes on at the host code for the guest address in kPointer; to `miss` when there is none, with
 /// its key in kScratch.
 void emit_jump_look_up(asmjit::x86::Assembler& a, const Cpu& cpu, const asmjit::Label& miss);
@@ -27,7 +34,7 @@ void emit_jump_look_up(asmjit::x86::Assembler& a, const Cpu& cpu, const asmjit::
 class RegionEmitter {
  public:
   RegionEmitter(Cpu& cpu, const RegionPlan& plan, const TranslatorOptions& options,
-                TranslatedRegion& region, CodeCache& cache);
+                TranslatedRegion& region, CodeCache& cache, EmitterStorage& storage);
 
   /// See emit_region().
   bool emit();
@@ -153,9 +160,9 @@ class RegionEmitter {
   TranslatedRegion* region_;
   CodeCache& cache_;
   CodeCache::Chunk& chunk_;
-  asmjit::CodeHolder code_;
+  asmjit::CodeHolder& code_;
   asmjit::Section* rare_ = nullptr;  ///< where code that seldom runs is emitted
-  asmjit::x86::Assembler a_;
+  asmjit::x86::Assembler& a_;
   FlagsState flags_;
   unsigned block_index_ = 0;
   unsigned instruction_index_ = 0;
@@ -170,9 +177,10 @@ class RegionEmitter {
   std::deque<std::function<void()>> out_of_line_;  ///< may grow while it is worked off
   /// Where an instruction ends, and where the flags are there.
   struct InstructionEnd {
-    Label label;
+    Label label;  ///< made when rare code wants to come back there
     FlagsState flags;
   };
+  Label end_of_instruction();
   std::deque<InstructionEnd> ends_;
   struct PendingExit {
     ExitRecord* record;

@@ -64,10 +64,14 @@ bool ExecutableMemory::map() {
   return true;
 }
 
-void ExecutableMemory::write(const void* run_address, std::span<const u8> code) {
+void ExecutableMemory::write_unserialized(const void* run_address, std::span<const u8> code) {
   const std::size_t offset =
       static_cast<std::size_t>(static_cast<const u8*>(run_address) - run_view_);
   std::memcpy(write_view_ + offset, code.data(), code.size());
+}
+
+void ExecutableMemory::write(const void* run_address, std::span<const u8> code) {
+  write_unserialized(run_address, code);
   serialize();
 }
 

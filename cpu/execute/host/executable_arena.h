@@ -22,6 +22,8 @@ class ExecutableMemory {
   bool map();
   /// Overwrites code at a run address.
   void write(const void* run_address, std::span<const u8> code);
+  /// The same when another write() follows before the code is run.
+  void write_unserialized(const void* run_address, std::span<const u8> code);
   const u8* run_view() const { return run_view_; }
   std::size_t bound() const { return bound_; }
   bool usable() const { return !refused_; }
