@@ -537,7 +537,7 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
     u64 block_generation = 0;
     Block* block = nullptr;
   };
-  static constexpr u64 kJumpEntries = 1 << 14;
+  static constexpr u64 kJumpEntries = 1 << 16;
   std::vector<JumpEntry> jump_cache_ = std::vector<JumpEntry>(kJumpEntries);
   Instruction uncached_instruction_;
   Block uncached_block_;

@@ -126,6 +126,21 @@ Emission classify_stack(const Instruction& insn) {
   }
 }
 
+/// System instructions a kernel executes all the time.
+Emission classify_system(const Cpu& cpu, const Instruction& insn) {
+  if (cpu.cpl() != 0 || !cpu.protected_mode() || !cpu.model().quirks.empty())
+    return Emission::kInterpreted;
+  switch (row(insn.row).operation) {
+    case Operation::kCli:
+    case Operation::kSti:
+      return Emission::kInterruptFlag;
+    case Operation::kSwapgs:
+      return cpu.code64() ? Emission::kSwapGs : Emission::kInterpreted;
+    default:
+      return Emission::kInterpreted;
+  }
+}
+
 Emission classify(const Cpu& cpu, const Instruction& insn, u64 next_rip,
                   const TranslatorOptions& options) {
   const Row& r = row(insn.row);
@@ -135,6 +150,7 @@ Emission classify(const Cpu& cpu, const Instruction& insn, u64 next_rip,
     return options.vectors && vector_emitted(cpu, insn) ? Emission::kVector
                                                         : Emission::kInterpreted;
   }
+  if (info.category == Category::kSystem) return classify_system(cpu, insn);
   if (info.category != Category::kInteger) return Emission::kInterpreted;
   // Undefined opcodes, privilege, units switched off: the handler is another one then.
   if (!cpu.has(r.feature)) return Emission::kInterpreted;
@@ -149,6 +165,11 @@ Emission classify(const Cpu& cpu, const Instruction& insn, u64 next_rip,
     case Operation::kPop:
     case Operation::kLeave:
       return classify_stack(insn);
+    case Operation::kPushf:
+      return cpu.code64() && insn.operand_size == 8 ? Emission::kPushFlags
+                                                    : Emission::kInterpreted;
+    case Operation::kMovFromSeg:
+      return insn.memory() ? Emission::kInterpreted : Emission::kReadSegment;
     case Operation::kCld:
     case Operation::kStd:
       return Emission::kDirection;
@@ -227,7 +248,12 @@ u32 general_registers_written(const Instruction& insn, Emission how) {
     case Emission::kConditional:
     case Emission::kJump:
     case Emission::kDirection:
+    case Emission::kInterruptFlag:
+    case Emission::kSwapGs:
       return 0;
+    case Emission::kReadSegment:
+      return 1u << insn.rm;
+    case Emission::kPushFlags:
     case Emission::kPush:
     case Emission::kCall:
     case Emission::kReturn:
@@ -383,6 +409,12 @@ PlannedInstruction plan_instruction(const Cpu& cpu, const Instruction& insn, u64
     case Emission::kConditional:
       p.needs_flags = true;
       break;
+    case Emission::kInterruptFlag:
+      p.may_leave = true;
+      break;
+    case Emission::kPushFlags:
+      p.needs_flags = true;
+      [[fallthrough]];
     case Emission::kPush:
     case Emission::kCall:
       p.stack.present = p.stack.write = true;

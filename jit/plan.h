@@ -23,6 +23,10 @@ enum class Emission : u8 {
   kLeave,
   kDivide,       ///< DIV, IDIV behind a check that they cannot fault
   kDirection,    ///< CLD, STD
+  kInterruptFlag,  ///< CLI, STI where they are about IF
+  kPushFlags,
+  kReadSegment,  ///< MOV from a segment register
+  kSwapGs,
   kVector,       ///< SSE, AVX: the same bytes with renamed registers
   kConditional,  ///< Jcc
   kCountBranch,  ///< JCXZ, LOOP

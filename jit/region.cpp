@@ -64,6 +64,9 @@ class Collector {
       b.instructions.push_back(plan_instruction(cpu_, insn, at, options_));
     }
     plan_.instructions += block.count;
+    // Nothing may come between STI and the next instruction (SDM vol. 2, STI).
+    if (row(b.instructions.back().insn->row).operation == Operation::kSti)
+      b.instructions.back().how = Emission::kInterpreted;
     const PlannedInstruction& last = b.instructions.back();
     b.falls_through = last.how != Emission::kJump && last.how != Emission::kCall &&
                       last.how != Emission::kReturn && last.how != Emission::kCountBranch;
@@ -419,6 +422,7 @@ class Grouper {
     const i64 size = insn.operand_size;
     switch (p.how) {
       case Emission::kPush:
+      case Emission::kPushFlags:
       case Emission::kCall:
         stack_access(p, values, -size, kRsp);
         regs[kRsp].offset -= size;
@@ -449,6 +453,10 @@ class Grouper {
         break;
       case Emission::kInterpreted:
         for (unsigned r = 0; r < 16; ++r) regs[r] = fresh();
+        values = without_groups(values);
+        return;
+      case Emission::kSwapGs:
+        values = without_groups(values);
         return;
       default:
         break;

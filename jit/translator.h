@@ -35,6 +35,7 @@ struct TranslatorAccess {
   static i32 active_base(const Cpu& cpu, unsigned segment) {
     return offset(cpu, &cpu.active_base_[segment]);
   }
+  static i32 interrupt_request(const Cpu& cpu) { return offset(cpu, &cpu.interrupt_request_); }
   static SegmentOffsets segment(const Cpu& cpu, unsigned segment) {
     const auto& s = cpu.segment_access_[segment];
     return {offset(cpu, &s.base), offset(cpu, &s.limit), offset(cpu, &s.read_fast),

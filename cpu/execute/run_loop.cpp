@@ -23,6 +23,16 @@ bool too_long_instruction(Cpu& cpu, const Instruction&) { return cpu.raise(kVect
 }  // namespace
 
 bool ends_block(const Row& row) {
+  // Of the system instructions these change neither what the next bytes mean nor where they are.
+  switch (row.operation) {
+    case Operation::kCli:
+    case Operation::kSti:
+    case Operation::kSwapgs:
+    case Operation::kRdtsc:
+      return false;
+    default:
+      break;
+  }
   const Category category = kOperations[static_cast<std::size_t>(row.operation)].category;
   if (category == Category::kSystem) return true;
   if (row.attributes & kSerializing) return true;
@@ -195,7 +205,7 @@ Block* Cpu::find_block() {
   recent = {rip, linear, mode_key_, state.segments[kCs].selector};
   recent_next_ = (recent_next_ + 1) % recent_.size();
 
-  JumpEntry& jump = jump_cache_[(linear ^ linear >> 14 ^ (fetch_context_ >> 32) * 0x9e3779b1) &
+  JumpEntry& jump = jump_cache_[(linear ^ linear >> 16 ^ (fetch_context_ >> 32) * 0x9e3779b1) &
                                 (kJumpEntries - 1)];
   if (jump.linear == linear && jump.fetch_context == fetch_context_ &&
       jump.block_generation == blocks_->generation()) {

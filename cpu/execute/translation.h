@@ -39,9 +39,9 @@ struct alignas(64) TranslatorFrame {
 /// Where indirect branches go: from a key, made of a linear address and the fetch context, to host
 /// code. A slot whose key belongs to another slot is empty.
 struct JumpTable {
-  static constexpr u64 kSlots = u64{1} << 16;
+  static constexpr u64 kSlots = u64{1} << 18;
   static constexpr u64 kFactor = 0x9e3779b97f4a7c15;
-  static constexpr unsigned kShift = 48;
+  static constexpr unsigned kShift = 46;
 
   std::array<u64, kSlots> keys;
   std::array<const void*, kSlots> hosts;

@@ -239,7 +239,7 @@ RegionEmitter::Address RegionEmitter::stack_address(const PlannedInstruction& p)
   address.segment = kSs;
   address.base = p.how == Emission::kLeave ? kRbp : kRsp;
   address.size = plan_.stack_mask == 0xffff ? 2 : plan_.stack_mask == 0xffffffff ? 4 : 8;
-  const bool push = p.how == Emission::kPush || p.how == Emission::kCall;
+  const bool push = p.stack.write;
   address.displacement = push ? -i64{p.insn->operand_size} : 0;
   return address;
 }

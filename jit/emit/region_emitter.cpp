@@ -216,6 +216,14 @@ void RegionEmitter::emit_instruction(const PlannedInstruction& p) {
       return emit_divide(p);
     case Emission::kDirection:
       return emit_direction(p);
+    case Emission::kInterruptFlag:
+      return emit_interrupt_flag(p);
+    case Emission::kPushFlags:
+      return emit_push_flags(p);
+    case Emission::kReadSegment:
+      return emit_read_segment(p);
+    case Emission::kSwapGs:
+      return emit_swap_gs();
     case Emission::kVector:
       return emit_vector(p);
     case Emission::kConditional:
@@ -403,6 +411,18 @@ bool memory_form_differs(Operation operation) {
       return false;
   }
 }
+/// The old value of the destination is not read.
+bool replaces_destination(Operation operation) {
+  switch (operation) {
+    case Operation::kMov:
+    case Operation::kMovzx:
+    case Operation::kMovsx:
+    case Operation::kMovsxd:
+      return true;
+    default:
+      return false;
+  }
+}
 }  // namespace
 
 /// The same instruction with renamed registers and the memory operand at a host address.
@@ -494,10 +514,13 @@ void RegionEmitter::emit_copied(const PlannedInstruction& p) {
     bool done = false;
     if (in_place && !(writes_slot && uses.list[0].bytes == 4)) done = emit(true);
     if (!done) {
-      const bool replaced = r.operation == Operation::kMulx;  // all of them, or read from memory
-      if (homeless >= 0 && !(replaced && uses.memory))
+      // What is only written, and as a whole, need not be loaded before.
+      const bool mulx = r.operation == Operation::kMulx && uses.memory;
+      const bool replaced = mulx || (replaces_destination(r.operation) && homeless_uses == 1 &&
+                                     uses.list[0].gpr == homeless && uses.list[0].bytes >= 4);
+      if (homeless >= 0 && !replaced)
         a_.mov(kScratch, high_slot(static_cast<unsigned>(homeless)));
-      if (second_homeless >= 0 && !(replaced && uses.memory))
+      if (second_homeless >= 0 && !mulx)
         a_.mov(kPointer, high_slot(static_cast<unsigned>(second_homeless)));
       if (!emit(false)) failed_ = true;
       const auto store_back = [&](unsigned i) {

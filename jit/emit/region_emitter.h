@@ -124,6 +124,10 @@ class RegionEmitter {
   void emit_leave(const PlannedInstruction& p);
   void emit_divide(const PlannedInstruction& p);
   void emit_direction(const PlannedInstruction& p);
+  void emit_interrupt_flag(const PlannedInstruction& p);
+  void emit_push_flags(const PlannedInstruction& p);
+  void emit_read_segment(const PlannedInstruction& p);
+  void emit_swap_gs();
   void emit_interpreted(const PlannedInstruction& p);
   void emit_conditional(const PlannedInstruction& p);
   void emit_count_branch(const PlannedInstruction& p);
