@@ -85,7 +85,8 @@ void Cpu::set_rflags(u32 value) {
   const u32 changed = state.flags ^ value;
   state.flags = value & ~kArithmeticFlags;
   if (changed & (kFlagVm | kFlagAc)) update_mode();
-  if (changed & (kFlagTf | kFlagIf | kFlagRf | kFlagVif | kFlagVip)) set_attention_check();
+  const bool admits = (changed & value & kFlagIf) && interrupt_request_;
+  if (admits || (changed & (kFlagTf | kFlagRf | kFlagVif | kFlagVip))) set_attention_check();
 }
 
 void Cpu::update_mode() {

@@ -120,7 +120,9 @@ Emission classify_stack(const Instruction& insn) {
       if (kind == Addressing::kZ || kind == Addressing::kI) return Emission::kPush;
       return kind == Addressing::kE ? Emission::kPush : Emission::kInterpreted;
     case Operation::kPop:
-      return kind == Addressing::kZ && insn.reg != kRsp ? Emission::kPop : Emission::kInterpreted;
+      return kind == Addressing::kZ && (insn.reg != kRsp || insn.operand_size == 8)
+                 ? Emission::kPop
+                 : Emission::kInterpreted;
     default:
       return Emission::kLeave;
   }

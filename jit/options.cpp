@@ -18,7 +18,7 @@ constexpr TranslatorOptionInfo kInfos[] = {
     {"superblocks", "hot loops and paths as one translation"},
     {"calls", "superblocks go into functions they call"},
     {"spaces", "shadow tables of other CR3 values are kept"},
-    {"legacy", "16- and 32-bit code too, not exact yet (off)"},
+    {"legacy", "16- and 32-bit code too"},
     {"perfmap", "/tmp/perf-PID.map names translated code for perf (off)"},
 };
 

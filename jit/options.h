@@ -23,7 +23,7 @@ struct TranslatorOptions {
   bool superblocks = true;           ///< hot loops and paths as one translation
   bool calls = true;                 ///< superblocks go into functions and other pages
   bool address_spaces = true;        ///< shadow tables of other CR3 values are kept
-  bool legacy = false;               ///< 16- and 32-bit code too; not exact yet
+  bool legacy = true;                ///< 16- and 32-bit code too
   bool perfmap = false;              ///< /tmp/perf-PID.map names translated code for perf
 };
 

@@ -8,7 +8,7 @@ namespace {
 
 /// Flags that every delivery clears, and IF for interrupt gates.
 void clear_flags(Cpu& cpu, u32 flags) {
-  if (cpu.state.flags & flags & (kFlagTf | kFlagRf | kFlagIf | kFlagVif)) cpu.set_attention_check();
+  if (cpu.state.flags & flags & (kFlagTf | kFlagRf | kFlagVif)) cpu.set_attention_check();
   cpu.state.flags &= ~flags;
 }
 

@@ -311,6 +311,10 @@ void RegionEmitter::emit_pop(const PlannedInstruction& p) {
   const unsigned bytes = insn.operand_size;
   const HostOperand from = stack(p, true);
   keep_recipe_alive(p);
+  if (insn.reg == kRsp) {  // the value read, not one moved on from it (SDM vol. 2, POP)
+    a_.mov(kStackPointer, from.mem(8));
+    return;
+  }
   if (pinned(insn.reg)) {
     a_.mov(guest(insn.reg, bytes), from.mem(bytes));
   } else {
