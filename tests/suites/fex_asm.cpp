@@ -18,7 +18,7 @@
 #include <string>
 #include <vector>
 
-#include "machine/instruction_bench.h"
+#include "tests/suites/user_process.h"
 
 namespace dragoman {
 namespace {
@@ -29,8 +29,6 @@ using Json = nlohmann::json;
 // The layout of the suite's own harness.
 constexpr u64 kCode = 0x10000, kScratch = 0xe0000000, kScratchPages = 10, kSib = 0xe8000000,
               kStack32 = 0xc0000000;
-constexpr u64 kRam = 128 * kMiB;
-constexpr u64 kFree = 8 * kMiB;  // physical pages from here on belong to the program
 constexpr u64 kInstructions = 400'000'000;
 
 struct Program {
@@ -106,90 +104,41 @@ std::string missing(const CpuModel& model, const Json& config) {
   return {};
 }
 
-/// A Linux process as the programs expect it, on an InstructionBench.
-class Process {
+/// Runs programs on one engine.
+class Runner {
  public:
-  explicit Process(BenchEngine engine) {
-    bench_ = InstructionBench::create(parse_cpu_model("max").take(), kRam, engine).take();
-  }
-  const CpuModel& model() { return bench_->cpu().model(); }
+  explicit Runner(BenchEngine engine) : process_(engine) {}
+  const CpuModel& model() { return process_.model(); }
 
-  /// Runs; the text of what went wrong, or nothing.
+  /// The text of what went wrong, or nothing.
   std::string run(const Program& program) {
-    next_page_ = kFree;
-    bench_->enter(program.bits32 ? BenchMode::kUser32 : BenchMode::kUser64);
-    CpuState& s = bench_->state();
-    map(kScratch, kScratchPages * kPageSize);
-    map(kSib - kPageSize, 2 * kPageSize);
-    map(kCode, program.code.size());
+    process_.start(program.bits32);
+    CpuState& s = process_.state();
+    process_.map(kScratch, kScratchPages * kPageSize);
+    process_.map(kSib - kPageSize, 2 * kPageSize);
+    process_.map(kCode, program.code.size());
     for (const auto& [at, bytes] : program.config.value("MEMORYREGIONS", Json::object()).items()) {
-      map(number(at), number(bytes));
+      process_.map(number(at), number(bytes));
     }
     if (program.bits32) {
-      map(kStack32, kPageSize);
+      process_.map(kStack32, kPageSize);
+      process_.make_ldt_data();
       s.regs[kRsp] = kStack32 + kPageSize;
-      put(s.segments[kLdtr].base + 0x10, 0x00cff3000000ffff);  // selector 17h: flat data
     }
-    store(kCode, program.code);
+    process_.store(kCode, program.code);
     for (const auto& [at, text] : program.config.value("MEMORYDATA", Json::object()).items()) {
-      store(number(at), bytes_of(text.get<std::string>()));
+      process_.store(number(at), bytes_of(text.get<std::string>()));
     }
     s.rip() = kCode;
-    bench_->set_flags(0x202 & ~kFlagIf);
-    bench_->state_changed();
-    const RunExit exit = bench_->run(kInstructions);
-    if (exit == RunExit::kBudget) return fmt::format("does not end, RIP {:#x}", s.rip());
-    if (exit != RunExit::kHalted) return "shutdown";
-    // HLT is privileged: what is left is the frame of its #GP on the handler's stack.
-    const u64 top = get(s.segments[kTr].base + 0x24);
-    rip_ = get(top - 40);
-    rsp_ = get(top - 16);
-    u64 physical;
-    if (!walk(rip_, physical) || bench_->read(physical) != 0xf4) {
-      return fmt::format("ends at RIP {:#x} and not with HLT", rip_);
+    process_.changed();
+    if (!process_.run(kInstructions)) return fmt::format("does not end, RIP {:#x}", s.rip());
+    if (!process_.halted()) {
+      return fmt::format("ends with exception {} at RIP {:#x}", process_.vector(), process_.rip());
     }
     return compare(program);
   }
 
  private:
-  u64 get(u64 physical) {
-    u64 value = 0;
-    for (unsigned i = 0; i < 8; ++i) value |= u64{bench_->read(physical + i)} << (8 * i);
-    return value;
-  }
-  void put(u64 physical, u64 value) {
-    bench_->write(physical, std::span<const u8>(reinterpret_cast<const u8*>(&value), 8));
-  }
-  u64 page() {
-    next_page_ += kPageSize;
-    return next_page_ - kPageSize;
-  }
-  /// The page table entry of a linear address; tables are made on the way.
-  u64 entry(u64 linear) {
-    u64 table = bench_->state().cr3;
-    for (unsigned shift = 39; shift > 12; shift -= 9) {
-      const u64 at = table + (linear >> shift & 511) * 8;
-      if (!(get(at) & 1)) put(at, page() | 7);
-      table = get(at) & ~u64{kPageMask};
-    }
-    return table + (linear >> 12 & 511) * 8;
-  }
-  void map(u64 linear, u64 bytes) {
-    for (u64 at = linear & ~u64{kPageMask}; at < linear + bytes; at += kPageSize) {
-      if (const u64 e = entry(at); !(get(e) & 1)) put(e, page() | 7);
-    }
-  }
-  bool walk(u64 linear, u64& physical) {
-    const u64 e = get(entry(linear));
-    physical = (e & ~u64{kPageMask} & ~bit(63)) | (linear & kPageMask);
-    return e & 1;
-  }
-  void store(u64 linear, std::span<const u8> bytes) {
-    for (const u8 byte : bytes) {
-      u64 physical;
-      if (walk(linear++, physical)) bench_->write(physical, byte);
-    }
-  }
   /// Numbers in hexadecimal, each written as its bytes from the lowest on.
   static std::vector<u8> bytes_of(const std::string& text) {
     std::vector<u8> bytes;
@@ -214,9 +163,9 @@ class Process {
   std::vector<u64> pieces(const std::string& name) {
     static constexpr std::array kNames = {"RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI",
                                           "R8",  "R9",  "R10", "R11", "R12", "R13", "R14", "R15"};
-    const CpuState& s = bench_->state();
-    if (name == "RIP") return {rip_};
-    if (name == "RSP") return {rsp_};
+    const CpuState& s = process_.state();
+    if (name == "RIP") return {process_.rip()};
+    if (name == "RSP") return {process_.rsp()};
     if (name == "FS") return {s.segments[kFs].base};
     if (name == "GS") return {s.segments[kGs].base};
     for (std::size_t i = 0; i < kNames.size(); ++i) {
@@ -250,9 +199,7 @@ class Process {
     return text;
   }
 
-  std::unique_ptr<InstructionBench> bench_;
-  u64 next_page_ = kFree;
-  u64 rip_ = 0, rsp_ = 0;
+  UserProcess process_;
 };
 
 Result<Program> read_program(const fs::path& path) {
@@ -299,15 +246,15 @@ int run(const std::vector<std::string>& arguments) {
     std::fprintf(stderr, "fex_asm: cannot make a folder %s\n", folder.c_str());
     return 2;
   }
-  std::vector<Process> processes;
-  for (const BenchEngine engine : engines) processes.emplace_back(engine);
+  std::vector<Runner> runners;
+  for (const BenchEngine engine : engines) runners.emplace_back(engine);
   std::map<std::string, unsigned> skipped;
   std::vector<unsigned> failed(engines.size());
   unsigned ran = 0;
   for (const fs::path& path : files) {
     auto program = read_program(path);
     std::string reason =
-        program ? missing(processes[0].model(), program->config) : program.error().message;
+        program ? missing(runners[0].model(), program->config) : program.error().message;
     if (reason.empty()) {
       fs::path includes = path.parent_path();
       while (includes.has_relative_path() && !fs::exists(includes / "Includes")) {
@@ -325,7 +272,7 @@ int run(const std::vector<std::string>& arguments) {
     }
     ++ran;
     for (std::size_t i = 0; i < engines.size(); ++i) {
-      const std::string wrong = processes[i].run(*program);
+      const std::string wrong = runners[i].run(*program);
       if (wrong.empty()) continue;
       ++failed[i];
       std::printf("%s %s: %s\n",
