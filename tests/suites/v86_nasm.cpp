@@ -5,6 +5,7 @@
 //
 // Exit status: 0 no difference, 1 differences, 2 cannot be run.
 #include <elf.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/user.h>
 #include <sys/wait.h>
@@ -57,23 +58,69 @@ int signal_of(u8 vector) {
   }
 }
 
-std::optional<End> run_on_host(const char* path) {
+/// Calls `load(address, bytes in memory, contents)` for each segment; the entry point, or 0 when
+/// the file is no such program.
+template <class Load>
+u32 for_each_segment(const std::vector<u8>& file, Load&& load) {
+  Elf32_Ehdr header{};
+  if (file.size() < sizeof(header)) return 0;
+  std::memcpy(&header, file.data(), sizeof(header));
+  if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_machine != EM_386) return 0;
+  for (unsigned i = 0; i < header.e_phnum; ++i) {
+    Elf32_Phdr segment{};
+    const u64 at = u64{header.e_phoff} + i * sizeof(segment);
+    if (at + sizeof(segment) > file.size()) return 0;
+    std::memcpy(&segment, file.data() + at, sizeof(segment));
+    if (segment.p_type != PT_LOAD) continue;
+    if (u64{segment.p_offset} + segment.p_filesz > file.size()) return 0;
+    load(u64{segment.p_vaddr}, u64{segment.p_memsz},
+         std::span(file).subspan(segment.p_offset, segment.p_filesz));
+  }
+  return header.e_entry;
+}
+
+/// In the child: the segments where they belong. Kernels that do not start 32-bit programs still
+/// have the code segment for them.
+u32 map_in_place(const std::vector<u8>& file) {
+  return for_each_segment(file, [](u64 at, u64 bytes, std::span<const u8> contents) {
+    const u64 first = at & ~u64{kPageMask};
+    void* const wanted = reinterpret_cast<void*>(first);
+    if (mmap(wanted, at + bytes - first, PROT_READ | PROT_WRITE | PROT_EXEC,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != wanted) {
+      _exit(1);
+    }
+    std::memcpy(reinterpret_cast<void*>(at), contents.data(), contents.size());
+  });
+}
+
+std::optional<End> run_on_host(const std::vector<u8>& file) {
+  constexpr u16 kUserCode32 = 0x23, kUserData = 0x2b;
   const pid_t child = fork();
   if (child == 0) {
     ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
-    execl(path, path, nullptr);
-    _exit(127);
+    if (map_in_place(file) == 0) _exit(1);
+    raise(SIGSTOP);
+    _exit(1);
   }
   int status = 0;
   waitpid(child, &status, 0);
   if (!WIFSTOPPED(status)) return std::nullopt;
+  user_regs_struct r{};
+  user_fpregs_struct f{};
+  r.rip = for_each_segment(file, [](u64, u64, std::span<const u8>) {});
+  r.cs = kUserCode32;
+  r.ss = r.ds = r.es = kUserData;
+  r.eflags = 0x202;
+  r.orig_rax = ~0ull;
+  f.cwd = 0x37f;
+  f.mxcsr = 0x1f80;
+  ptrace(PTRACE_SETREGS, child, nullptr, &r);
+  ptrace(PTRACE_SETFPREGS, child, nullptr, &f);
   ptrace(PTRACE_CONT, child, nullptr, nullptr);
   waitpid(child, &status, 0);
   if (!WIFSTOPPED(status)) return std::nullopt;
   End end;
   end.signal = WSTOPSIG(status);
-  user_regs_struct r{};
-  user_fpregs_struct f{};
   ptrace(PTRACE_GETREGS, child, nullptr, &r);
   ptrace(PTRACE_GETFPREGS, child, nullptr, &f);
   const auto low = [](unsigned long long value) { return static_cast<u32>(value); };
@@ -100,28 +147,12 @@ std::optional<End> run_on_host(const char* path) {
   return end;
 }
 
-/// Maps and fills the segments; the entry point, or 0 when it is no such program.
-u32 load_program(UserProcess& process, const std::vector<u8>& file) {
-  Elf32_Ehdr header{};
-  if (file.size() < sizeof(header)) return 0;
-  std::memcpy(&header, file.data(), sizeof(header));
-  if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_machine != EM_386) return 0;
-  for (unsigned i = 0; i < header.e_phnum; ++i) {
-    Elf32_Phdr segment{};
-    const u64 at = u64{header.e_phoff} + i * sizeof(segment);
-    if (at + sizeof(segment) > file.size()) return 0;
-    std::memcpy(&segment, file.data() + at, sizeof(segment));
-    if (segment.p_type != PT_LOAD) continue;
-    if (u64{segment.p_offset} + segment.p_filesz > file.size()) return 0;
-    process.map(segment.p_vaddr, segment.p_memsz);
-    process.store(segment.p_vaddr, {file.data() + segment.p_offset, segment.p_filesz});
-  }
-  return header.e_entry;
-}
-
 std::optional<End> run_on(UserProcess& process, const std::vector<u8>& file) {
   process.start(true);
-  const u32 entry = load_program(process, file);
+  const u32 entry = for_each_segment(file, [&](u64 at, u64 bytes, std::span<const u8> contents) {
+    process.map(at, bytes);
+    process.store(at, contents);
+  });
   if (entry == 0) return std::nullopt;
   process.state().rip() = entry;
   process.changed();
@@ -186,7 +217,7 @@ int run(const std::vector<std::string>& paths) {
   for (const std::string& path : paths) {
     std::ifstream in(path, std::ios::binary);
     const std::vector<u8> file{std::istreambuf_iterator<char>(in), {}};
-    const auto host = run_on_host(path.c_str());
+    const auto host = run_on_host(file);
     if (!host) {
       std::printf("%s: cannot be run on the host\n", path.c_str());
       continue;
