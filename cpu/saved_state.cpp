@@ -34,6 +34,7 @@ Result<void> Cpu::load(std::span<const u8>& in) {
   s.xcr0 = (s.xcr0 & model_.xcr0_mask()) | 1;
   if (!(s.xcr0 & 2)) s.xcr0 &= ~u64{4};
   s.fpu.mxcsr &= kMxcsrMask;
+  s.fpu.control = static_cast<u16>((s.fpu.control & 0x1f3f) | 0x40);
   s.gdtr.limit &= 0xffff;
   s.idtr.limit &= 0xffff;
   if (s.activity > Activity::kWaitForSipi) s.activity = Activity::kRunning;

@@ -65,6 +65,7 @@ void Machine::stop(StopReason reason) {
 
 StopReason Machine::run() {
   triple_fault_reported_ = false;
+  slice_end_ = 0;
   while (!stop_) {
     if (!reset_if_requested()) break;
     board_->scheduler().run_due();
@@ -167,8 +168,10 @@ u64 Machine::slice_budget() {
 void Machine::end_slice_at(u64 deadline) {
   if (deadline >= slice_deadline_) return;
   slice_deadline_ = deadline;
-  slice_end_ = std::min(slice_end_, instructions() + board_->clock().instructions_until(
-                                                         deadline, kSliceInstructions));
+  if (slice_end_ != 0) {  // run_to()
+    const u64 left = board_->clock().instructions_until(deadline, kSliceInstructions);
+    slice_end_ = std::min(slice_end_, instructions() + left);
+  }
   slice_cut_ = true;
   board_->cpu().request_stop();
 }
