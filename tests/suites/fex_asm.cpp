@@ -90,7 +90,7 @@ std::string missing(const CpuModel& model, const Json& config) {
       {"PCLMUL", Feature::kPclmulqdq},  {"MOVBE", Feature::kMovbe},
       {"ADX", Feature::kAdx},           {"XSAVE", Feature::kXsave},
       {"RDPID", Feature::kRdpid},       {"CLFLOPT", Feature::kClflushopt},
-      {"FSGSBASE", Feature::kFsgsbase}, {"AES256", Feature::kVaes},
+      {"FSGSBASE", Feature::kFsgsbase},
   };
   for (const Json& name : config.value("HOSTFEATURES", Json::array())) {
     const auto found = kFeatures.find(upper(name.get<std::string>()));
