@@ -16,37 +16,106 @@ namespace fs = std::filesystem;
 
 const fs::path kCorpus = fs::path(DRAGOMAN_SOURCE_DIR) / "tests/libfuzzer/corpus";
 
-class Replay : public testing::TestWithParam<FuzzTarget> {};
+using Bytes = std::vector<u8>;
+
+class Replay : public testing::TestWithParam<FuzzTarget> {
+ protected:
+  /// The inputs of the target's folder by their names.
+  static std::vector<std::pair<std::string, Bytes>> corpus() {
+    std::vector<std::pair<std::string, Bytes>> inputs;
+    for (const auto& entry : fs::directory_iterator(kCorpus / GetParam().name)) {
+      std::ifstream file(entry.path(), std::ios::binary);
+      inputs.emplace_back(entry.path().filename().string(),
+                          Bytes{std::istreambuf_iterator<char>(file), {}});
+    }
+    std::sort(inputs.begin(), inputs.end());
+    return inputs;
+  }
+  static void run(const Bytes& bytes) {
+    const std::size_t length = std::min(bytes.size(), GetParam().most_bytes);
+    GetParam().run(std::span(bytes).first(length));
+  }
+};
 
 TEST_P(Replay, Corpus) {
-  const FuzzTarget& target = GetParam();
-  target.run({});
-  std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(kCorpus / target.name)) {
-    files.push_back(entry.path());
-  }
-  std::sort(files.begin(), files.end());
-  ASSERT_FALSE(files.empty());
-  for (const fs::path& path : files) {
-    RecordProperty("input", path.filename().string());
-    std::ifstream file(path, std::ios::binary);
-    const std::vector<u8> bytes{std::istreambuf_iterator<char>(file), {}};
-    ASSERT_FALSE(bytes.empty()) << path;
-    std::fprintf(stderr, "\r%-78s", path.filename().c_str());
-    target.run(std::span(bytes).first(std::min(bytes.size(), target.most_bytes)));
+  GetParam().run({});
+  const auto inputs = corpus();
+  ASSERT_FALSE(inputs.empty());
+  for (const auto& [name, bytes] : inputs) {
+    ASSERT_FALSE(bytes.empty()) << name;
+    std::fprintf(stderr, "\r%-78s", name.c_str());
+    run(bytes);
   }
   std::fprintf(stderr, "\r%-78s\r", "");
 }
 
-/// The corpora are small; a few bytes of noise reach places that they do not.
-TEST_P(Replay, Noise) {
-  const FuzzTarget& target = GetParam();
-  std::mt19937 random(17);
-  std::vector<u8> bytes;
-  for (int i = 0; i < 20; ++i) {
-    bytes.resize(1 + random() % std::min<std::size_t>(target.most_bytes, 512));
-    for (u8& byte : bytes) byte = static_cast<u8>(random() >> 3);
-    target.run(bytes);
+/// Changes an input as a fuzzer without a view of the code would.
+void mutate(Bytes& bytes, const Bytes& other, std::mt19937& random) {
+  static constexpr u64 kValues[] = {0,    1,      2,          0x7f,       0x80,
+                                    0xff, 0xffff, 0x7fffffff, 0xffffffff, ~u64{0}};
+  for (unsigned changes = 1 + random() % 6; changes != 0; --changes) {
+    if (bytes.empty()) bytes.push_back(0);
+    const std::size_t at = random() % bytes.size();
+    switch (random() % 8) {
+      case 0:
+      case 1:
+        bytes[at] = static_cast<u8>(random());
+        break;
+      case 2:
+        bytes[at] ^= static_cast<u8>(1u << random() % 8);
+        break;
+      case 3: {
+        const u64 value = kValues[random() % std::size(kValues)];
+        const std::size_t width = std::min<std::size_t>(1u << random() % 4, bytes.size() - at);
+        std::copy_n(reinterpret_cast<const u8*>(&value), width,
+                    bytes.begin() + static_cast<long>(at));
+        break;
+      }
+      case 4:
+        bytes.insert(bytes.begin() + static_cast<long>(at), 1 + random() % 8,
+                     static_cast<u8>(random()));
+        break;
+      case 5:
+        bytes.erase(
+            bytes.begin() + static_cast<long>(at),
+            bytes.begin() + static_cast<long>(std::min(bytes.size(), at + 1 + random() % 16)));
+        break;
+      case 6: {  // a piece of the same input once more
+        const Bytes piece(bytes.begin() + static_cast<long>(at),
+                          bytes.begin() + static_cast<long>(std::min(bytes.size(), at + 32)));
+        bytes.insert(bytes.end(), piece.begin(), piece.end());
+        break;
+      }
+      default:
+        if (other.empty()) break;
+        bytes.resize(at);
+        bytes.insert(bytes.end(), other.begin() + static_cast<long>(random() % other.size()),
+                     other.end());
+        break;
+    }
+  }
+}
+
+/// DRAGOMAN_FUZZ_INPUTS asks for more, DRAGOMAN_FUZZ_SEED for others: fuzzing without clang. The
+/// input under way is kept in the file that DRAGOMAN_FUZZ_LOG names.
+TEST_P(Replay, Mutations) {
+  const auto setting = [](const char* name, unsigned otherwise) {
+    const char* const text = std::getenv(name);
+    return text != nullptr ? static_cast<unsigned>(std::strtoul(text, nullptr, 10)) : otherwise;
+  };
+  const unsigned count = setting("DRAGOMAN_FUZZ_INPUTS", 40);
+  const unsigned seed = setting("DRAGOMAN_FUZZ_SEED", 1);
+  const char* const log = std::getenv("DRAGOMAN_FUZZ_LOG");
+  const auto inputs = corpus();
+  for (unsigned i = 0; i < count; ++i) {
+    std::mt19937 random(seed * 1'000'003 + i);
+    Bytes bytes = inputs[random() % inputs.size()].second;
+    mutate(bytes, inputs[random() % inputs.size()].second, random);
+    if (log != nullptr) {
+      std::ofstream(log, std::ios::binary)
+          .write(reinterpret_cast<const char*>(bytes.data()), static_cast<long>(bytes.size()));
+    }
+    run(bytes);
   }
 }
 
