@@ -10,11 +10,13 @@ bool Scheduler::later(const Entry& a, const Entry& b) {
 
 void Scheduler::arm(Timer& timer, u64 deadline) {
   if (timer.armed_) cancel(timer);
+  const bool nearer = deadline < next_deadline();
   timer.armed_ = true;
   timer.deadline_ = deadline;
   timer.order_ = next_order_++;
   heap_.push_back({deadline, timer.order_, &timer});
   std::push_heap(heap_.begin(), heap_.end(), later);
+  if (nearer && nearer_) nearer_(deadline);
 }
 
 void Scheduler::cancel(Timer& timer) {

@@ -33,6 +33,9 @@ class Scheduler {
   /// Runs every timer due at the current virtual time, once. What is armed meanwhile waits for the
   /// next call, so that a timer that re-arms itself for the past starves nobody.
   void run_due();
+  /// `nearer` is called with the new deadline whenever an armed timer becomes the earliest one, so
+  /// that a run loop that is under way towards another can be cut short.
+  void set_listener(std::function<void(u64 deadline)> nearer) { nearer_ = std::move(nearer); }
 
  private:
   friend class Timer;
@@ -48,6 +51,7 @@ class Scheduler {
   VirtualClock& clock_;
   std::vector<Entry> heap_;
   u64 next_order_ = 0;
+  std::function<void(u64)> nearer_;
 };
 
 /// A named action at a point of virtual time. Owned by its device; may not outlive the scheduler.

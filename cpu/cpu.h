@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/address.h"
 #include "base/cpu_pins.h"
@@ -116,6 +117,10 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   void init();
   /// To be called after `state` was replaced from outside (snapshot, direct boot, tests).
   void state_replaced();
+  /// Appends the state as a snapshot keeps it.
+  void save(std::vector<u8>& out) const;
+  /// Replaces it by a saved one, from the front of `in`; damaged values are brought into range.
+  Result<void> load(std::span<const u8>& in);
 
   /// Executes at most `budget` instructions.
   RunExit run(u64 budget);

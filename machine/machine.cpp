@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "jit/translator.h"
 
@@ -35,6 +36,7 @@ Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config, Lo
   auto board = PcBoard::create(config, log, std::move(events));
   if (!board) return board.error();
   machine->board_ = board.take();
+  machine->board_->scheduler().set_listener([self](u64 deadline) { self->end_slice_at(deadline); });
   if (config.jit) machine->translate(config.translator);
   return machine;
 }
@@ -63,6 +65,7 @@ void Machine::stop(StopReason reason) {
 
 StopReason Machine::run() {
   triple_fault_reported_ = false;
+  slice_end_ = 0;
   while (!stop_) {
     if (!reset_if_requested()) break;
     board_->scheduler().run_due();
@@ -81,7 +84,11 @@ StopReason Machine::run() {
       poll_host(kHeldPollMs);
       continue;
     }
-    handle_exit(board_->cpu().run(slice_budget()));
+    const u64 before = instructions();
+    const RunExit exit = board_->cpu().run(slice_budget());
+    slice_deadline_ = 0;
+    board_->clock().ran(instructions() - before);
+    handle_exit(exit);
     debugger_.after_run();
   }
   debugger_.notify(MachineEvent::kShutdown);
@@ -113,12 +120,18 @@ Machine::Pause Machine::run_to(u64 limit) {
   while (!stop_ && instructions() < limit) {
     if (instructions() >= slice_end_) {
       if (!reset_if_requested()) break;
+      slice_deadline_ = 0;
       board_->scheduler().run_due();
       if (stop_) break;
       slice_end_ = instructions() + slice_budget();
     }
     const RunExit exit = board_->cpu().run(std::min(slice_end_, limit) - instructions());
     if (exit == RunExit::kBudget) continue;
+    // Cut short: the rest of the slice is known, and nothing is due before its end.
+    if (std::exchange(slice_cut_, false) && exit == RunExit::kStopRequest && !stop_ &&
+        !reset_requested_) {
+      continue;
+    }
     slice_end_ = 0;
     const bool waits = exit == RunExit::kHalted || exit == RunExit::kWaitForSipi;
     if (waits && board_->scheduler().next_deadline() == Scheduler::kNever) return Pause::kIdle;
@@ -146,7 +159,21 @@ bool Machine::reset_if_requested() {
 
 u64 Machine::slice_budget() {
   const u64 deadline = board_->scheduler().next_deadline();
-  return board_->clock().instructions_until(deadline, kSliceInstructions);
+  const u64 budget = board_->clock().instructions_until(deadline, kSliceInstructions);
+  slice_deadline_ = board_->clock().time_after(budget);
+  return budget;
+}
+
+/// A device armed a timer that is due before the slice under way ends.
+void Machine::end_slice_at(u64 deadline) {
+  if (deadline >= slice_deadline_) return;
+  slice_deadline_ = deadline;
+  if (slice_end_ != 0) {  // run_to()
+    const u64 left = board_->clock().instructions_until(deadline, kSliceInstructions);
+    slice_end_ = std::min(slice_end_, instructions() + left);
+  }
+  slice_cut_ = true;
+  board_->cpu().request_stop();
 }
 
 void Machine::handle_exit(RunExit exit) {

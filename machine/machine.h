@@ -96,6 +96,7 @@ class Machine {
  private:
   Machine(const MachineConfig& config, Log& log) : config_(config), log_(log) {}
   u64 slice_budget();
+  void end_slice_at(u64 deadline);
   void handle_exit(RunExit exit);
   void wait_for_event();
   bool reset_if_requested();
@@ -110,7 +111,9 @@ class Machine {
   bool reset_requested_ = false;
   bool powered_off_ = false;            ///< off, but kept (-no-shutdown)
   bool triple_fault_reported_ = false;  ///< in full, since run() began
-  u64 slice_end_ = 0;  ///< run_to(): instruction count of the next look at the timers
+  u64 slice_end_ = 0;       ///< run_to(): instruction count of the next look at the timers
+  u64 slice_deadline_ = 0;  ///< virtual time of the slice's end; a timer before it ends it early
+  bool slice_cut_ = false;  ///< a stop request of the processor means no more than that
   u64 host_deadline_ = ~u64{0};
   u64 next_poll_ = 0;
   u64 next_housekeeping_ = 0;

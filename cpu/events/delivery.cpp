@@ -46,6 +46,7 @@ bool saves_resume_flag(const Fault& fault) {
 void note_debug_exception(CpuState& s, u64 dr6_bits) {
   s.dr[6] = (s.dr[6] & ~u64{15}) | dr6_bits;
   s.dr[7] &= ~u64{1u << 13};  // GD, so that the handler may use the registers
+  s.msr.debugctl &= ~u64{kDebugCtlLbr | kDebugCtlBtf};  // SDM vol. 3, 18.4.3 and 18.4.4
 }
 
 /// Takes the pending fault out of the Cpu and does what the processor does when it detects one.

@@ -10,6 +10,12 @@
 
 namespace dragoman {
 
+/// IA32_DEBUGCTL (SDM vol. 3, 18.4.1).
+enum DebugCtlBit : u64 {
+  kDebugCtlLbr = 1 << 0,  ///< kept; there are no registers to record branches in
+  kDebugCtlBtf = 1 << 1,  ///< TF traps taken branches only
+};
+
 /// Takes the pending fault of `cpu` through the IDT, with escalation to #DF and shutdown
 /// (SDM vol. 3, 6.15 "Interrupt 8"). RIP must point at the faulting instruction for faults. Sets
 /// CR2 for #PF, DR6 for #DB, RF in the saved flags for faults. Never leaves a fault pending.

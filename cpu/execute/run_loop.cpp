@@ -443,8 +443,13 @@ void Cpu::step_instruction() {
   const bool software_interrupt = insn.handler != nullptr && is_software_interrupt(insn);
   const Operation operation = row(insn.row).operation;
   const bool tests_after = operation == Operation::kSyscall || operation == Operation::kSysret;
+  // With BTF, only branches that are taken are trapped (SDM vol. 3, 18.4.3).
+  const bool steps_branches = state.msr.debugctl & kDebugCtlBtf;
+  const bool branched =
+      !restarted && (state.rip() != instruction_rip_ + insn.length ||
+                     operation == Operation::kJmpNear || operation == Operation::kCallNear);
   if (((tests_after ? state.flags : flags_before) & kFlagTf) && !software_interrupt &&
-      !(state.interrupt_shadow & kShadowMovSs)) {
+      !(state.interrupt_shadow & kShadowMovSs) && (!steps_branches || branched)) {
     state.pending_debug |= 1u << 14;
   }
 }

@@ -46,6 +46,14 @@ bool must_pause(const Cpu& cpu) {
   return cpu.state.pending_debug != 0 || (cpu.state.flags & kFlagTf) || cpu.debug_pauses();
 }
 
+/// Leaves the instruction between two iterations. RF is set until it goes on: an event in between
+/// saves it as 1, and an instruction breakpoint does not match again (SDM vol. 3, 17.3.1.1).
+bool pause(Cpu& cpu, bool counts) {
+  cpu.state.flags |= kFlagRf;
+  cpu.set_attention_check();
+  return cpu.restart_instruction(counts);
+}
+
 /// Iterations that fit before `offset` (going up) leaves its page or wraps at the address size.
 template <class T>
 u64 fits(u64 linear, u64 offset, u64 address_mask) {
@@ -67,9 +75,9 @@ bool repeat(Cpu& cpu, const Instruction& insn, Once&& once, Bulk&& bulk, Stop&& 
     const u64 count = regs.get(kRcx);
     if (count == 0) return true;
     if (started) {
-      if (count % kIterationsPerTurn == 0) return cpu.restart_instruction(true);
+      if (count % kIterationsPerTurn == 0) return pause(cpu, true);
       if (must_pause(cpu) || (count % 64 == 0 && cpu.attention())) {
-        return cpu.restart_instruction(false);
+        return pause(cpu, false);
       }
     }
     const u64 in_turn = (count - 1) % kIterationsPerTurn + 1;
@@ -81,7 +89,7 @@ bool repeat(Cpu& cpu, const Instruction& insn, Once&& once, Bulk&& bulk, Stop&& 
     regs.set(kRcx, count - iterations);
     if (stop()) return true;
     if (iterations > 1 && iterations < count && cpu.attention()) {
-      return cpu.restart_instruction(false);
+      return pause(cpu, false);
     }
   }
 }

@@ -315,9 +315,12 @@ bool write_msr(Cpu& cpu, u32 index, u64 value) {
     case kMiscEnable:
       m.misc_enable = value;
       return true;
-    case kDebugCtl:
-      m.debugctl = value & 0x7fc3;
+    case kDebugCtl: {
+      const bool amd = cpu.model().vendor == "AuthenticAMD";  // APM vol. 2, 13.1.1.6
+      if (value & ~u64{amd ? 0x3fu : 0x7fc3u}) return reject();
+      m.debugctl = value;
       return true;
+    }
     case kPat:
       if (!cpu.has(Feature::kPat)) break;
       if (!valid_memory_types(value, true)) return reject();

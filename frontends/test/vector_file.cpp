@@ -36,7 +36,7 @@ class Reader {
   u32 take(unsigned width) {
     u32 value = 0;
     const std::span<const u8> piece = take_bytes(width);
-    std::memcpy(&value, piece.data(), piece.size());
+    std::copy(piece.begin(), piece.end(), reinterpret_cast<u8*>(&value));
     return value;
   }
   std::span<const u8> take_bytes(u64 count) {

@@ -65,6 +65,82 @@ TEST(Cpuid, VendorAndAddressBitsByOption) {
   }
 }
 
+/// What one feature is built on (SDM vol. 1, chapters 10 to 15; vol. 2, the instructions' tables).
+TEST(Cpuid, FeaturesComeWithWhatTheyNeed) {
+  using F = Feature;
+  constexpr std::pair<F, F> kNeeds[] = {
+      {F::kSse, F::kFxsr},         {F::kSse, F::kMmx},         {F::kSse2, F::kSse},
+      {F::kSse3, F::kSse2},        {F::kSsse3, F::kSse3},      {F::kSse41, F::kSsse3},
+      {F::kSse42, F::kSse41},      {F::kAes, F::kSse2},        {F::kPclmulqdq, F::kSse2},
+      {F::kShaNi, F::kSse2},       {F::kAvx, F::kXsave},       {F::kAvx, F::kSse42},
+      {F::kAvx2, F::kAvx},         {F::kFma, F::kAvx},         {F::kF16c, F::kAvx},
+      {F::kXsavec, F::kXsave},     {F::kXsaves, F::kXsavec},   {F::kXsaveopt, F::kXsave},
+      {F::kPcid, F::kLm},          {F::kInvpcid, F::kPcid},    {F::kLm, F::kPae},
+      {F::kLm, F::kSse2},          {F::kLm, F::kSyscall},      {F::kLm, F::kMsr},
+      {F::kPae, F::kPse},          {F::kMtrr, F::kMsr},        {F::kX2apic, F::kApic},
+      {F::kTscDeadline, F::kApic}, {F::kTscDeadline, F::kTsc}, {F::kRdtscp, F::kTsc},
+      {F::kMca, F::kMce},          {F::kCx16, F::kCx8},        {F::kLahfLm, F::kLm},
+  };
+  for (const std::string& name : cpu_model_names()) {
+    const CpuModel model = parse_cpu_model(name).value();
+    for (const auto& [feature, needed] : kNeeds) {
+      EXPECT_TRUE(!model.features.has(feature) || model.features.has(needed))
+          << name << ": " << static_cast<int>(feature) << " without " << static_cast<int>(needed);
+    }
+  }
+}
+
+/// Leaf 0Dh: the sub-leaves add up to the sizes of sub-leaves 0 and 1 (SDM vol. 1, 13.2).
+TEST(Cpuid, XsaveSizesAddUp) {
+  for (const std::string& name : cpu_model_names()) {
+    Processor p(name);
+    if (!p.cpu->has(Feature::kXsave)) continue;
+    const u64 mask = p.cpu->model().xcr0_mask();
+    const CpuidResult all = cpuid(*p.cpu, 0xd, 0);
+    EXPECT_EQ(all.eax | u64{all.edx} << 32, mask) << name;
+    u32 end = 576;
+    for (unsigned i = 2; i < 63; ++i) {
+      const CpuidResult part = cpuid(*p.cpu, 0xd, i);
+      EXPECT_EQ(part.eax != 0, (mask & bit(i)) != 0) << name << " component " << i;
+      if (part.eax == 0) continue;
+      EXPECT_EQ(part.ecx & 1, 0u) << "a user component";
+      EXPECT_GE(part.ebx, 576u);
+      end = std::max(end, part.ebx + part.eax);
+    }
+    EXPECT_EQ(all.ecx, end) << name;
+    p.cpu->state.xcr0 = 3;
+    EXPECT_EQ(cpuid(*p.cpu, 0xd, 0).ebx, 576u) << name;
+    p.cpu->state.xcr0 = mask;
+    EXPECT_EQ(cpuid(*p.cpu, 0xd, 0).ebx, end) << name;
+  }
+}
+
+/// Bits that follow the control registers, and only those, change with them.
+TEST(Cpuid, BitsThatFollowControlRegisters) {
+  Processor p("max");
+  const auto word = [&](u32 leaf) { return cpuid(*p.cpu, leaf, 0).ecx; };
+  const u32 one = word(1), seven = word(7);
+  p.cpu->state.cr4 |= kCr4Osxsave;
+  EXPECT_EQ(word(1) ^ one, p.cpu->has(Feature::kXsave) ? 1u << 27 : 0u);
+  p.cpu->state.cr4 |= kCr4Pke;
+  EXPECT_EQ(word(7) ^ seven, p.cpu->has(Feature::kPku) ? 1u << 4 : 0u);
+}
+
+/// Beyond the last leaf the last basic one answers (SDM vol. 2, CPUID).
+TEST(Cpuid, LeavesBeyondTheLast) {
+  for (const std::string& name : cpu_model_names()) {
+    Processor p(name);
+    const u32 last = cpuid(*p.cpu, 0, 0).eax;
+    const CpuidResult want = cpuid(*p.cpu, last, 0);
+    for (const u32 leaf : {last + 1, 0x7fffffffu, 0xfffffff0u}) {
+      const CpuidResult got = cpuid(*p.cpu, leaf, 0);
+      EXPECT_TRUE(got.eax == want.eax && got.ebx == want.ebx && got.ecx == want.ecx &&
+                  got.edx == want.edx)
+          << name << std::hex << " leaf " << leaf;
+    }
+  }
+}
+
 TEST(Msr, PlatformIdCameWithTheP6Family) {
   u64 value = 1;
   EXPECT_TRUE(read_msr(*Processor("pentium3").cpu, 0x17, value));

@@ -302,5 +302,44 @@ TEST(EventsLong, NonCanonicalKernelStackIsStackFault) {
   EXPECT_EQ(m.stack64(0), 1u);
 }
 
+/// Registers that raise NMI when they are written.
+class NmiButton final : public MmioHandler {
+ public:
+  explicit NmiButton(EventMachine& m) : m_(m) {
+    m.map.add_mmio("nmi button", PhysicalAddress(kFirst), kPageSize, *this, 0);
+  }
+  static constexpr u64 kFirst = 8 * kMiB;
+  u64 mmio_read(unsigned, u64, unsigned) override { return 0; }
+  void mmio_write(unsigned, u64 offset, unsigned, u64) override {
+    if (offset == 0) m_.cpu->raise_nmi();
+  }
+
+ private:
+  EventMachine& m_;
+};
+
+/// SDM vol. 3, 17.3.1.1: after any iteration but the last the value pushed for RF is 1.
+TEST(EventsProtected, InterruptBetweenIterationsSavesResumeFlag) {
+  for (const u32 count : {130u, 1u}) {
+    EventMachine m;
+    m.protected_mode(0);
+    NmiButton button(m);
+    m.code(M::kCode0, {0xf3, 0xaa, 0x90});  // rep stosb; nop
+    m.code(M::kHandler + 16 * 2, {0xcf});
+    m.reg(kRcx) = count;
+    m.reg(kRdi) = NmiButton::kFirst;
+    while (m.state().rip() != M::kHandler + 16u * 2) ASSERT_EQ(m.cpu->run(1), RunExit::kBudget);
+    const bool between = count != 1;
+    EXPECT_EQ(m.reg(kRcx) != 0, between);
+    EXPECT_EQ(m.stack32(0), between ? M::kCode0 : M::kCode0 + 2);
+    EXPECT_EQ((m.stack32(2) & kFlagRf) != 0, between);
+    EXPECT_EQ(m.cpu->rflags() & kFlagRf, 0u);
+    while (m.state().rip() != M::kCode0 + 3u) ASSERT_EQ(m.cpu->run(1), RunExit::kBudget);
+    EXPECT_EQ(m.reg(kRcx), 0u);
+    EXPECT_EQ(m.reg(kRdi), NmiButton::kFirst + count);
+    EXPECT_EQ(m.cpu->rflags() & kFlagRf, 0u);
+  }
+}
+
 }  // namespace
 }  // namespace dragoman

@@ -429,6 +429,85 @@ CASE_DB {"debug.step.call_gate.q32"}, "SDM3 17.3.1.4", q32, 0x100
         nop
         call far dword [kResults]
         END
+; Between two iterations the saved RF is 1, behind the last one it is 0.
+%macro rep_flag 1
+        %defstr %%mode %1
+        CASE_DB {"debug.rf.between_steps.", %%mode}, "SDM3 17.3.1.1", %1, 0x100
+        BODY
+        FAULTS NONE
+        WANT r_count, 6
+        LOGGED 2, %$rep, kStepped
+        LOGGED 3, %$rep, kStepped
+        LOGGED 4, %$done, kStepped
+        WANT kLog + 32 + 16, 0, 0x10000
+        WANT kLog + 64 + 16, 0x10000, 0x10000
+        WANT kLog + 96 + 16, 0x10000, 0x10000
+        WANT kLog + 128 + 16, 0, 0x10000
+        mov esi, kResults
+        mov ecx, 3
+%$rep:  rep lodsb
+        END
+        CASE_DB {"debug.rf.between_data_breaks.", %%mode}, "SDM3 17.3.1.1", %1, 0
+        arm dr0, kResults + 2, 0x402 | kW1 << 16
+        BODY
+        FAULTS NONE
+        WANT r_count, 2
+        LOGGED 0, %$rep, B0
+        WANT kLog + 16, 0x10000, 0x10000
+        WANT r_rcx, 0
+        mov edi, kResults
+        mov ecx, 5
+%$rep:  rep stosb
+        END
+        CASE_DB {"debug.rf.behind_last_data_break.", %%mode}, "SDM3 17.3.1.1", %1, 0
+        arm dr0, kResults + 4, 0x402 | kW1 << 16
+        BODY
+        FAULTS NONE
+        WANT r_count, 2
+        LOGGED 0, %$done, B0
+        WANT kLog + 16, 0, 0x10000
+        mov edi, kResults
+        mov ecx, 5
+        rep stosb
+        END
+%endmacro
+; IA32_DEBUGCTL.BTF: steps end at branches; the exception clears it.
+%macro branch_step 1
+        %defstr %%mode %1
+        CASE_DB {"debug.step.branches.", %%mode}, "SDM3 18.4.3", %1, 0x100
+        set_msr 0x1d9, 2, 0
+        BODY
+        FAULTS NONE
+        WANT r_count, 3
+        LOGGED 0, %$there, kStepped
+        LOGGED 1, %$done, kStepped
+        xor eax, eax
+        jnz %$there             ; not taken
+        nop
+        jmp %$there
+        ud2
+%$there: nop                    ; every instruction again
+        END
+        CASE_DB {"debug.step.branch_to_next.", %%mode}, "SDM3 18.4.3", %1, 0x100
+        set_msr 0x1d9, 2, 0
+        BODY
+        FAULTS NONE
+        WANT r_count, 3
+        LOGGED 0, %$there, kStepped
+        nop
+        call %$there
+%$there: nop
+        END
+%endmacro
+rep_flag p32
+rep_flag q32
+rep_flag c32
+rep_flag k64
+rep_flag u64
+branch_step p32
+branch_step q32
+branch_step k64
+branch_step u64
 ; I/O breakpoints need CR4.DE.
 %macro PORTS 5+                 ; kind, DR7 bits, CR4 bits, events, instructions
         CASE_DB {"debug.io.", %1, ".k64"}, "SDM3 17.2.4, 17.3.1.2", k64, 0
