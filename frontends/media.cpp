@@ -7,20 +7,29 @@ namespace dragoman {
 MediaBay::MediaBay(Machine& machine, const MachineConfig& config)
     : machine_(machine), name_(config.name), floppies_(2) {
   unsigned virtio = 0;
+  unsigned nvme = 0;
   for (const DriveConfig& drive : config.drives) {
     Bay bay;
     bay.interface = drive.interface;
     bay.index = drive.index;
+    bay.drive = bays_.size();
     switch (drive.interface) {
       case DriveInterface::kIde:
         bay.info.name =
             fmt::format("ide{}-{}{}", drive.index / 2, drive.cdrom ? "cd" : "hd", drive.index % 2);
+        break;
+      case DriveInterface::kSata:
+        bay.info.name =
+            fmt::format("sata{}-{}{}", drive.controller, drive.cdrom ? "cd" : "hd", drive.index);
         break;
       case DriveInterface::kFloppy:
         bay.info.name = fmt::format("floppy{}", drive.index);
         break;
       case DriveInterface::kVirtio:
         bay.info.name = fmt::format("virtio{}", virtio++);
+        break;
+      case DriveInterface::kNvme:
+        bay.info.name = fmt::format("nvme{}", nvme++);
         break;
     }
     bay.info.removable = drive.cdrom || drive.interface == DriveInterface::kFloppy;
@@ -68,7 +77,7 @@ Result<void> MediaBay::insert(Bay& bay, std::shared_ptr<BlockImage> image) {
     board.floppy()->set_media(bay.index, image.get());
     floppies_[bay.index % 2] = image;
   } else {
-    AtapiCdrom* const cdrom = board.cdrom(bay.index);
+    AtapiCdrom* const cdrom = board.cdrom(bay.drive);
     if (cdrom == nullptr) return error("there is no CD-ROM drive '{}'", bay.info.name);
     cdrom->set_medium(image);
   }
@@ -105,7 +114,7 @@ Result<void> MediaBay::eject(const std::string& drive, bool) {
 
 /// Drives with a tray are CD-ROM drives.
 void MediaBay::move_tray(Bay& bay, bool open) {
-  if (bay.interface != DriveInterface::kIde || bay.info.tray_open == open) return;
+  if (bay.interface == DriveInterface::kFloppy || bay.info.tray_open == open) return;
   bay.info.tray_open = open;
   for (const TrayListener& listener : tray_listeners_) listener(bay.info.name, open);
 }

@@ -11,7 +11,8 @@
 
 namespace dragoman {
 
-/// Names drives as QEMU does: ide1-cd0, ide0-hd0, floppy0, virtio0.
+/// Names drives as QEMU does: ide1-cd0, ide0-hd0, floppy0, virtio0; and sata0-cd1 for port 1 of the
+/// first AHCI adapter that was added.
 class MediaBay {
  public:
   /// Both outlive the bay.
@@ -29,6 +30,7 @@ class MediaBay {
     DriveInfo info;
     DriveInterface interface = DriveInterface::kIde;
     unsigned index = 0;
+    std::size_t drive = 0;  ///< entry of MachineConfig::drives
   };
   Bay* find(const std::string& name);
   Result<Bay*> removable(const std::string& name);

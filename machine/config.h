@@ -22,11 +22,13 @@ namespace dragoman {
 class Cpu;
 class Translation;
 
-enum class DriveInterface : u8 { kIde, kVirtio, kFloppy };
+enum class DriveInterface : u8 { kIde, kVirtio, kFloppy, kSata, kNvme };
 
 struct DriveConfig {
   DriveInterface interface = DriveInterface::kIde;
-  unsigned index = 0;  ///< IDE: 2 * channel + device; floppy: drive; virtio: order of slots
+  unsigned controller = 0;  ///< SATA: which of the added AHCI adapters
+  /// IDE: 2 * channel + device; SATA: port; floppy: drive. Virtio and NVMe come in this order.
+  unsigned index = 0;
   bool cdrom = false;
   std::shared_ptr<BlockImage> image;  ///< null: an empty CD-ROM or floppy drive
   std::string serial;
@@ -72,6 +74,7 @@ struct MachineConfig {
   u64 random_seed = 0;                   ///< of RDRAND and virtio-rng when time is by icount
 
   std::vector<DriveConfig> drives;
+  unsigned ahci_adapters = 0;  ///< beside what the board has
   bool boot_menu = false;
   bool has_vga = true;
   RomImage vga_rom;                  ///< empty with has_vga: card without BIOS

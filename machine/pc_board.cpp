@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "bios/fw_cfg_content.h"
+#include "devices/nvme/nvme.h"
 #include "devices/virtio/virtio_blk.h"
 #include "devices/virtio/virtio_console.h"
 #include "devices/virtio/virtio_rng.h"
@@ -238,17 +239,32 @@ void PcBoard::add_pci_devices() {
 }
 
 void PcBoard::add_drives() {
+  for (unsigned i = 0; i < config_.ahci_adapters; ++i) {
+    ahci_slots_.push_back(next_slot_);
+    ahci_.push_back(&add<Ahci>("ahci." + std::to_string(i), spaces_, scheduler_, log_));
+    plug(*ahci_.back());
+  }
   unsigned virtio_number = 0;
+  unsigned nvme_number = 0;
+  unsigned serial_number = 0;
   for (const DriveConfig& drive : config_.drives) {
+    AtapiCdrom* cdrom = nullptr;
+    const std::string serial =
+        drive.serial.empty() ? fmt::format("DM{:05}", ++serial_number) : drive.serial;
     switch (drive.interface) {
-      case DriveInterface::kIde: {
-        const std::string serial =
-            drive.serial.empty() ? fmt::format("DM{:05}", drive.index + 1) : drive.serial;
+      case DriveInterface::kIde:
         if (drive.cdrom) {
-          cdroms_[drive.index % 4] =
-              &ide_->attach_cdrom(drive.index / 2, drive.index % 2, drive.image, serial);
+          cdrom = &ide_->attach_cdrom(drive.index / 2, drive.index % 2, drive.image, serial);
         } else {
           ide_->attach_disk(drive.index / 2, drive.index % 2, drive.image, serial);
+        }
+        break;
+      case DriveInterface::kSata: {
+        Ahci& adapter = *ahci_.at(drive.controller);
+        if (drive.cdrom) {
+          cdrom = &adapter.attach_cdrom(drive.index, drive.image, serial);
+        } else {
+          adapter.attach_disk(drive.index, drive.image, serial);
         }
         break;
       }
@@ -257,10 +273,16 @@ void PcBoard::add_drives() {
         plug(add<VirtioBlk>("virtio-blk." + std::to_string(virtio_number++), spaces_, apic_bus_,
                             log_, drive.image, drive.serial));
         break;
+      case DriveInterface::kNvme:
+        drive_slots_.push_back({&drive, next_slot_});
+        plug(add<Nvme>("nvme." + std::to_string(nvme_number++), spaces_, apic_bus_, scheduler_,
+                       log_, drive.image, serial));
+        break;
       case DriveInterface::kFloppy:
         floppy_->set_media(drive.index, drive.image.get());
         break;
     }
+    cdroms_.push_back(cdrom);
   }
 }
 
@@ -273,9 +295,17 @@ std::vector<std::string> PcBoard::boot_order() const {
       case DriveInterface::kIde:
         path = fmt::format("/pci@i0cf8/ide@1,1/drive@{}/disk@{}", drive.index / 2, drive.index % 2);
         break;
+      case DriveInterface::kSata:
+        path = fmt::format("/pci@i0cf8/ahci@{:x}/drive@{}/disk@0", ahci_slots_.at(drive.controller),
+                           drive.index);
+        break;
       case DriveInterface::kVirtio:
+      case DriveInterface::kNvme:
         for (const auto& [config, slot] : drive_slots_) {
-          if (config == &drive) path = fmt::format("/pci@i0cf8/scsi@{:x}/disk@0,0", slot);
+          if (config != &drive) continue;
+          path = drive.interface == DriveInterface::kNvme
+                     ? fmt::format("/pci@i0cf8/nvme@{:x}/namespace@1,0", slot)
+                     : fmt::format("/pci@i0cf8/scsi@{:x}/disk@0,0", slot);
         }
         break;
       case DriveInterface::kFloppy:

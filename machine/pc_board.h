@@ -10,6 +10,7 @@
 #include "base/scheduler.h"
 #include "bios/board_description.h"
 #include "cpu/cpu.h"
+#include "devices/ahci/ahci.h"
 #include "devices/apic_bus.h"
 #include "devices/debug_console.h"
 #include "devices/fw_cfg.h"
@@ -69,8 +70,8 @@ class PcBoard {
   /// Null without a VGA card.
   StdVga* vga() { return vga_; }
   I82077* floppy() { return floppy_; }
-  /// The CD-ROM drive at 2 * channel + device, or null.
-  AtapiCdrom* cdrom(unsigned index) { return index < cdroms_.size() ? cdroms_[index] : nullptr; }
+  /// The CD-ROM drive that entry `drive` of MachineConfig::drives made, or null.
+  AtapiCdrom* cdrom(std::size_t drive) { return drive < cdroms_.size() ? cdroms_[drive] : nullptr; }
   Piix4Pm& power_management() { return *pm_; }
   Uart16550* serial(unsigned index) { return index < uarts_.size() ? uarts_[index] : nullptr; }
   const std::vector<std::unique_ptr<Device>>& devices() const { return devices_; }
@@ -126,12 +127,14 @@ class PcBoard {
   Port61* port61_ = nullptr;
   Mc146818* rtc_ = nullptr;
   I82077* floppy_ = nullptr;
-  std::array<AtapiCdrom*, 4> cdroms_{};
+  std::vector<AtapiCdrom*> cdroms_;  // as MachineConfig::drives
   Ps2Keyboard* keyboard_ = nullptr;
   Ps2Mouse* mouse_ = nullptr;
   StdVga* vga_ = nullptr;
   FwCfg* fw_cfg_ = nullptr;
   std::vector<Uart16550*> uarts_;
+  std::vector<Ahci*> ahci_;           // added adapters ...
+  std::vector<unsigned> ahci_slots_;  // ... and where they are
   std::vector<std::pair<const DriveConfig*, unsigned>> drive_slots_;
   unsigned next_slot_ = 2;  // 0 host bridge, 1 PIIX
 };

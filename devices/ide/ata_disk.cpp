@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/bits.h"
 
@@ -23,8 +24,8 @@ constexpr u8 kDefaultSectors = 63;
 }  // namespace
 
 AtaDisk::AtaDisk(std::string name, IdeDriveState& state, IdeDriveHost& host, Scheduler& scheduler,
-                 Log& log, unsigned index, std::shared_ptr<BlockImage> image, std::string serial)
-    : IdeDrive(std::move(name), state, host, scheduler, log, index),
+                 Log& log, DrivePlace place, std::shared_ptr<BlockImage> image, std::string serial)
+    : IdeDrive(std::move(name), state, host, scheduler, log, place),
       image_(std::move(image)),
       serial_(std::move(serial)),
       total_sectors_(std::min<u64>(image_->size() / kSectorBytes, bit(48) - 1)),
@@ -59,6 +60,12 @@ void AtaDisk::clamp_state() {
 
 void AtaDisk::execute(u8 command) {
   if (state_.power == kAsleep) return;  // only a reset wakes it (ATA/ATAPI-6, 8.40)
+  if (place_ == DrivePlace::kSata) {
+    if (queued()) return start_queued(command == 0x60);
+    // Any other command ends those in the queue, and itself with an error (ATA8-ACS, 4.14.1).
+    if (std::exchange(state_.queue_done, 0) != 0) return fail(kAtaAbrt);
+    if (command == 0x2f) return read_log();
+  }
   switch (command) {
     case 0x20:  // READ SECTORS
     case 0x21:
@@ -160,6 +167,18 @@ void AtaDisk::execute_non_data(u8 command) {
   }
 }
 
+u64 AtaDisk::extended_address() const {
+  u64 lba = 0;
+  for (unsigned i = 0; i < 3; ++i) {
+    lba |= u64{state_.registers[3 + i]} << (8 * i) | u64{state_.previous[3 + i]} << (24 + 8 * i);
+  }
+  return lba;
+}
+
+bool AtaDisk::in_range() const {
+  return state_.lba < total_sectors_ && state_.remaining <= total_sectors_ - state_.lba;
+}
+
 bool AtaDisk::take_address(bool extended) {
   const u32 low = reg(IdeRegister::kLbaLow);
   const u32 mid = reg(IdeRegister::kLbaMid);
@@ -170,9 +189,7 @@ bool AtaDisk::take_address(bool extended) {
     state_.addressing = 2;
     count |= u32{previous(IdeRegister::kCount)} << 8;
     if (count == 0) count = 65536;
-    state_.lba = low | mid << 8 | high << 16 | u64{previous(IdeRegister::kLbaLow)} << 24 |
-                 u64{previous(IdeRegister::kLbaMid)} << 32 |
-                 u64{previous(IdeRegister::kLbaHigh)} << 40;
+    state_.lba = extended_address();
   } else {
     if (count == 0) count = 256;
     if (state_.device & 0x40) {
@@ -188,7 +205,7 @@ bool AtaDisk::take_address(bool extended) {
     }
   }
   state_.remaining = state_.command == 0x70 ? 1 : count;  // SEEK has no count
-  if (!found || state_.lba >= total_sectors_ || state_.remaining > total_sectors_ - state_.lba) {
+  if (!found || !in_range()) {
     state_.remaining = 0;
     fail(kAtaIdnf);
     return false;
@@ -224,6 +241,7 @@ void AtaDisk::put_address(u64 lba) {
 void AtaDisk::advance(u32 sectors) {
   state_.lba += sectors;
   state_.remaining -= sectors;
+  if (queued()) return;  // the task file holds the tag and is free for the next command
   put_address(state_.lba - 1);
   reg(IdeRegister::kCount) = static_cast<u8>(state_.remaining);
   if (state_.addressing == 2) state_.previous[2] = static_cast<u8>(state_.remaining >> 8);
@@ -329,12 +347,67 @@ void AtaDisk::run_dma(IdeDma& dma) {
     }
     advance(n);
   }
-  if (!reading && (!state_.write_cache || state_.command == 0x3d)) return flush_then_succeed();
-  succeed();
+  const bool forced =
+      state_.command == 0x3d || (state_.command == 0x61 && (state_.device & 0x80) != 0);  // FUA
+  if (!reading && (!state_.write_cache || forced)) return flush_then_succeed();
+  queued() ? succeed_queued(queue_tag()) : succeed();
+}
+
+/// READ and WRITE FPDMA QUEUED (ATA8-ACS, 7.59 and 7.140): the tag is in count 7:3, the count in
+/// features. Data moves at once; that is an order like any other.
+void AtaDisk::start_queued(bool reading) {
+  if (state_.queue_error_tag != kNoQueueError) return;  // the queue has stopped
+  const u8 tag = queue_tag();
+  if (state_.queue_done >> tag & 1) return fail_queued(tag, kAtaAbrt);
+  const u32 count = state_.registers[1] | u32{state_.previous[1]} << 8;
+  state_.addressing = 2;
+  state_.lba = extended_address();
+  state_.remaining = count == 0 ? 65536 : count;
+  state_.power = kActive;
+  if (!in_range()) return fail_queued(tag, kAtaIdnf);
+  if (!reading && image_->read_only()) return fail_queued(tag, kAtaAbrt);
+  request_dma(reading ? IdeTransfer::kDmaIn : IdeTransfer::kDmaOut);
+}
+
+/// READ LOG EXT: the directory and what is known about a failed queued command (ATA8-ACS, 7.30,
+/// A.7). Reading the latter lets the queue go on.
+void AtaDisk::read_log() {
+  const u8 address = reg(IdeRegister::kLbaLow);
+  const u32 page = reg(IdeRegister::kLbaMid) | u32{previous(IdeRegister::kLbaMid)} << 8;
+  const u32 count = reg(IdeRegister::kCount) | u32{previous(IdeRegister::kCount)} << 8;
+  constexpr u8 kDirectory = 0x00;
+  constexpr u8 kQueueError = 0x10;
+  if (page != 0 || count != 1) return fail(kAtaAbrt);
+  auto& log = state_.buffer;
+  std::fill_n(log.begin(), kSectorBytes, u8{0});
+  if (address == kDirectory) {
+    log[0] = 1;                // version
+    log[2 * kQueueError] = 1;  // pages of that log
+  } else if (address == kQueueError) {
+    const bool valid = state_.queue_error_tag != kNoQueueError;
+    log[0] = valid ? state_.queue_error_tag : 0x80;  // NQ: not about a queued command
+    if (valid) {
+      log[2] = kAtaDrdy | kAtaDsc | kAtaErr;
+      log[3] = state_.queue_error_code;
+      for (unsigned i = 0; i < 3; ++i) {
+        log[4 + i] = static_cast<u8>(state_.queue_error_lba >> (8 * i));
+        log[8 + i] = static_cast<u8>(state_.queue_error_lba >> (24 + 8 * i));
+      }
+      log[7] = 0x40;
+    }
+    state_.queue_error_tag = kNoQueueError;
+    put_checksum();
+  } else {
+    return fail(kAtaAbrt);
+  }
+  state_.remaining = 0;
+  state_.position = 0;
+  offer_block(IdeTransfer::kPioIn, kSectorBytes);
 }
 
 void AtaDisk::host_failed(const Error& error, bool writing) {
   log_.write_line(name() + ": " + error.message);
+  if (queued()) return fail_queued(queue_tag(), writing ? kAtaAbrt : kAtaUnc);
   put_address(state_.lba);  // the first sector in error
   if (writing) {
     fail(kAtaAbrt, kAtaDf);
@@ -346,9 +419,9 @@ void AtaDisk::host_failed(const Error& error, bool writing) {
 void AtaDisk::flush_then_succeed() {
   if (auto result = image_->flush(); !result) {
     log_.write_line(name() + ": " + result.error().message);
-    return fail(kAtaAbrt, kAtaDf);
+    return queued() ? fail_queued(queue_tag(), kAtaAbrt) : fail(kAtaAbrt, kAtaDf);
   }
-  succeed();
+  queued() ? succeed_queued(queue_tag()) : succeed();
 }
 
 void AtaDisk::read_native_max(bool extended) {
@@ -446,20 +519,20 @@ void AtaDisk::identify() {
   words[80] = 0x0070;                                  // ATA/ATAPI-4 to -6
   words[82] = 0x4068;  // NOP, look-ahead, write cache, power management
   words[83] = 0x7400;  // FLUSH CACHE EXT, FLUSH CACHE, 48-bit addresses
-  words[84] = 0x4040;  // FUA writes
+  const bool queueing = place_ == DrivePlace::kSata;
+  const u16 logs = queueing ? 0x20 : 0;         // READ LOG EXT
+  words[84] = static_cast<u16>(0x4040 | logs);  // FUA writes
   words[85] =
       static_cast<u16>(0x4008 | (state_.write_cache ? 0x20 : 0) | (state_.look_ahead ? 0x40 : 0));
   words[86] = 0x3400;
-  words[87] = 0x4040;
+  words[87] = static_cast<u16>(0x4040 | logs);
   words[88] = static_cast<u16>(0x003f | selected(state_.ultra_mode));
-  words[93] = index_ == 0 ? 0x600b : 0x6b00;  // 80-wire cable, number set by a jumper
+  put_place(words, queueing);
   for (unsigned i = 0; i < 4; ++i) words[100 + i] = static_cast<u16>(total_sectors_ >> (16 * i));
   words[106] = 0x4000;
   words[255] = 0x00a5;
   std::memcpy(state_.buffer.data(), words.data(), kSectorBytes);
-  u8 sum = 0;
-  for (unsigned i = 0; i < kSectorBytes; ++i) sum = static_cast<u8>(sum + state_.buffer[i]);
-  state_.buffer[kSectorBytes - 1] = static_cast<u8>(-sum);
+  put_checksum();
   state_.remaining = 0;
   state_.position = 0;
   offer_block(IdeTransfer::kPioIn, kSectorBytes);

@@ -1,4 +1,5 @@
-// ATA hard disk. ATA/ATAPI-6 (T13/1410D); CHS commands and words after ATA-3 (X3.298).
+// ATA hard disk. ATA/ATAPI-6 (T13/1410D); CHS commands and words after ATA-3 (X3.298); native
+// command queueing after ATA8-ACS (T13/1699D).
 #pragma once
 
 #include <memory>
@@ -14,7 +15,7 @@ namespace dragoman {
 class AtaDisk final : public IdeDrive {
  public:
   AtaDisk(std::string name, IdeDriveState& state, IdeDriveHost& host, Scheduler& scheduler,
-          Log& log, unsigned index, std::shared_ptr<BlockImage> image, std::string serial);
+          Log& log, DrivePlace place, std::shared_ptr<BlockImage> image, std::string serial);
 
   void run_dma(IdeDma& dma) override;
 
@@ -27,10 +28,16 @@ class AtaDisk final : public IdeDrive {
   void clamp_state() override;
 
   void execute_non_data(u8 command);
+  void start_queued(bool reading);
+  bool queued() const { return state_.command == 0x60 || state_.command == 0x61; }
+  u8 queue_tag() const { return state_.registers[2] >> 3; }
+  void read_log();
   void start_read(Kind kind, bool extended);
   void start_write(Kind kind, bool extended);
   /// Takes address and count from the task file; false after IDNF was reported.
   bool take_address(bool extended);
+  u64 extended_address() const;
+  bool in_range() const;
   void put_address(u64 lba);
   void load_block();
   void prepare_write_block();

@@ -19,9 +19,9 @@ constexpr u8 kReasonToHost = 0x02;   // IO
 }  // namespace
 
 AtapiCdrom::AtapiCdrom(std::string name, IdeDriveState& state, IdeDriveHost& host,
-                       Scheduler& scheduler, Log& log, unsigned index,
+                       Scheduler& scheduler, Log& log, DrivePlace place,
                        std::shared_ptr<BlockImage> medium, std::string serial)
-    : IdeDrive(std::move(name), state, host, scheduler, log, index),
+    : IdeDrive(std::move(name), state, host, scheduler, log, place),
       medium_(std::move(medium)),
       serial_(std::move(serial)),
       staging_(kStagingSectors * kSectorBytes) {}
@@ -255,7 +255,7 @@ void AtapiCdrom::identify() {
   words[85] = 0x0210;
   words[87] = 0x4000;
   words[88] = static_cast<u16>(0x003f | selected(state_.ultra_mode));
-  words[93] = index_ == 0 ? 0x600b : 0x6b00;
+  put_place(words, false);
   std::memcpy(state_.buffer.data(), words.data(), 512);
   state_.remaining = 0;
   state_.position = 0;

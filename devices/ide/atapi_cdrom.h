@@ -15,7 +15,7 @@ namespace dragoman {
 class AtapiCdrom final : public IdeDrive {
  public:
   AtapiCdrom(std::string name, IdeDriveState& state, IdeDriveHost& host, Scheduler& scheduler,
-             Log& log, unsigned index, std::shared_ptr<BlockImage> medium, std::string serial);
+             Log& log, DrivePlace place, std::shared_ptr<BlockImage> medium, std::string serial);
 
   void run_dma(IdeDma& dma) override;
 

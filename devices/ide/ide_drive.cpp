@@ -2,15 +2,16 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace dragoman {
 
 IdeDrive::IdeDrive(std::string name, IdeDriveState& state, IdeDriveHost& host, Scheduler& scheduler,
-                   Log& log, unsigned index)
+                   Log& log, DrivePlace place)
     : state_(state),
       host_(host),
       log_(log),
-      index_(index),
+      place_(place),
       name_(std::move(name)),
       scheduler_(scheduler),
       timer_(scheduler, name_, [this] { complete(); }) {}
@@ -74,9 +75,16 @@ void IdeDrive::write_data(unsigned size, u32 value) {
   if (state_.position == state_.block_end) block_done();
 }
 
+void IdeDrive::end_block() {
+  state_.position = state_.block_end;
+  block_done();
+}
+
 void IdeDrive::begin_reset() {
   timer_.cancel();
   state_.deadline = Scheduler::kNever;
+  state_.queue_done = 0;
+  state_.queue_error_tag = kNoQueueError;
   state_.transfer = IdeTransfer::kNone;
   state_.interrupt = false;
   state_.status = kAtaBsy;
@@ -98,6 +106,7 @@ void IdeDrive::restored() {
     // A block in progress has bytes left; anything else is no data port transfer.
     if (!wants_dma()) state_.transfer = IdeTransfer::kNone;
   }
+  if (state_.queue_error_tag > 31) state_.queue_error_tag = kNoQueueError;
   clamp_state();
   timer_.cancel();
   if (state_.deadline != Scheduler::kNever) timer_.arm_at(state_.deadline);
@@ -113,11 +122,13 @@ void IdeDrive::finish(u8 status, bool interrupt) {
 
 void IdeDrive::complete() {
   state_.deadline = Scheduler::kNever;
+  if (!(state_.status & kAtaBsy)) return host_.queue_ended(std::exchange(state_.queue_done, 0));
   state_.status = state_.pending_status;
   if (state_.pending_interrupt) {
     state_.interrupt = true;
     host_.interrupt_changed();
   }
+  host_.busy_ended();
 }
 
 void IdeDrive::fail(u8 error, u8 extra_status) {
@@ -130,6 +141,31 @@ void IdeDrive::succeed() {
   state_.transfer = IdeTransfer::kNone;
   state_.error = 0;
   finish(kAtaDrdy | kAtaDsc);
+}
+
+void IdeDrive::succeed_queued(u8 tag) {
+  state_.transfer = IdeTransfer::kNone;
+  state_.error = 0;
+  state_.status = kAtaDrdy | kAtaDsc;
+  state_.queue_done |= u32{1} << tag;
+  report_queue_later();
+}
+
+void IdeDrive::fail_queued(u8 tag, u8 error) {
+  state_.transfer = IdeTransfer::kNone;
+  state_.error = error;
+  state_.status = kAtaDrdy | kAtaDsc | kAtaErr;
+  state_.queue_error_tag = tag;
+  state_.queue_error_code = error;
+  state_.queue_error_lba = state_.lba;
+  report_queue_later();
+}
+
+/// Commands that end soon after each other are reported together.
+void IdeDrive::report_queue_later() {
+  if (state_.deadline != Scheduler::kNever) return;
+  state_.deadline = scheduler_.now() + kIdeCompletionDelayNs;
+  timer_.arm_at(state_.deadline);
 }
 
 void IdeDrive::offer_block(IdeTransfer transfer, u32 end) {
@@ -152,6 +188,25 @@ void IdeDrive::set_signature(u8 mid, u8 high) {
   reg(IdeRegister::kLbaLow) = 1;
   reg(IdeRegister::kLbaMid) = mid;
   reg(IdeRegister::kLbaHigh) = high;
+}
+
+void IdeDrive::put_place(std::span<u16> words, bool queueing) const {
+  if (place_ != DrivePlace::kSata) {
+    words[93] = place_ == DrivePlace::kDevice0 ? 0x600b : 0x6b00;  // 80-wire cable, jumper
+    return;
+  }
+  words[48] = 0x4000;  // since ATA8-ACS: no trusted computing; before, 32-bit data port
+  words[76] = 0x0006;  // 1.5 and 3 Gbit/s
+  words[80] |= 0x0180;
+  if (!queueing) return;
+  words[75] = 31;  // queue depth - 1
+  words[76] |= 0x0100;
+}
+
+void IdeDrive::put_checksum() {
+  u8 sum = 0;
+  for (unsigned i = 0; i < 511; ++i) sum = static_cast<u8>(sum + state_.buffer[i]);
+  state_.buffer[511] = static_cast<u8>(-sum);
 }
 
 void put_ata_string(std::span<u8> words, std::string_view text) {

@@ -1,5 +1,6 @@
-// One device on an IDE channel: the task file, data port and completion rules that ATA disks and
-// ATAPI drives share. ATA/ATAPI-6 (T13/1410D), chapters 7 (registers) and 9 (protocols).
+// One ATA or ATAPI device, on a channel of parallel ATA or behind a Serial ATA port: the task file,
+// data blocks and completion rules that disks and CD-ROM drives share. ATA/ATAPI-6 (T13/1410D),
+// chapters 7 (registers) and 9 (protocols); queued commands after ATA8-ACS (T13/1699D), 4.14.
 #pragma once
 
 #include <array>
@@ -30,6 +31,9 @@ enum AtaError : u8 {
   kAtaUnc = 0x40,
 };
 
+/// Where a drive is attached.
+enum class DrivePlace : u8 { kDevice0, kDevice1, kSata };
+
 /// What the drive is in the middle of.
 enum class IdeTransfer : u8 { kNone, kPioIn, kPioOut, kPacket, kDmaIn, kDmaOut };
 
@@ -46,6 +50,7 @@ enum class IdeRegister : u8 {
 
 inline constexpr u32 kIdeBufferBytes = 8192;
 inline constexpr u8 kIdeMaxMultiple = 16;  // sectors per block of READ/WRITE MULTIPLE
+inline constexpr u8 kNoQueueError = 0xff;
 /// Virtual time from the end of a command (or of a data block) until BSY clears and INTRQ rises.
 /// The data itself has moved by then. Long enough that a driver has left the code that issued the
 /// command, short against any real drive.
@@ -54,7 +59,9 @@ inline constexpr u64 kIdeCompletionDelayNs = 3000;
 /// Guest-visible state of one drive; disk and CD-ROM share it and use their own parts.
 struct IdeDriveState {
   u64 lba = 0;                       ///< next sector (512 or 2048 bytes) to move
-  u64 deadline = Scheduler::kNever;  ///< when the pending status appears
+  u64 deadline = Scheduler::kNever;  ///< when the pending status (or the queue's) appears
+  u64 queue_error_lba = 0;           ///< first sector of the queued command that failed
+  u32 queue_done = 0;                ///< tags of queued commands that have ended unreported
   u32 remaining = 0;                 ///< sectors still to move
   u32 position = 0;                  ///< next byte of the buffer at the data port
   u32 block_end = 0;                 ///< end of the present DRQ block in the buffer
@@ -79,7 +86,9 @@ struct IdeDriveState {
   bool look_ahead = true;
   u8 multiword_mode = 0xff;  ///< selected mode, ffh none
   u8 ultra_mode = 0xff;
-  u8 power = 0xff;  ///< CHECK POWER MODE answer; 1 means asleep
+  u8 power = 0xff;                     ///< CHECK POWER MODE answer; 1 means asleep
+  u8 queue_error_tag = kNoQueueError;  ///< of the failed command, until its log is read
+  u8 queue_error_code = 0;             ///< its error register
   // ATAPI drive
   u8 sense_key = 0;
   u8 sense_code = 0;
@@ -90,13 +99,15 @@ struct IdeDriveState {
   bool tray_open = false;
   u8 retries = 5;                  ///< mode page 01h
   std::array<u8, 12> packet = {};  ///< command packet
-  u8 reserved = 0;
+  std::array<u8, 3> reserved = {};
   std::array<u8, kIdeBufferBytes> buffer = {};
 
   static constexpr auto fields() {
     using S = IdeDriveState;
     return std::tuple{Field{"lba", &S::lba},
                       Field{"deadline", &S::deadline},
+                      Field{"queue_error_lba", &S::queue_error_lba},
+                      Field{"queue_done", &S::queue_done},
                       Field{"remaining", &S::remaining},
                       Field{"position", &S::position},
                       Field{"block_end", &S::block_end},
@@ -121,6 +132,8 @@ struct IdeDriveState {
                       Field{"multiword_mode", &S::multiword_mode},
                       Field{"ultra_mode", &S::ultra_mode},
                       Field{"power", &S::power},
+                      Field{"queue_error_tag", &S::queue_error_tag},
+                      Field{"queue_error_code", &S::queue_error_code},
                       Field{"sense_key", &S::sense_key},
                       Field{"sense_code", &S::sense_code},
                       Field{"sense_qualifier", &S::sense_qualifier},
@@ -135,7 +148,7 @@ struct IdeDriveState {
   }
 };
 
-/// The bus master's side of a DMA command. Calls fail when the descriptor table ends early.
+/// The controller's side of a DMA command. Calls fail when the descriptor table ends early.
 class IdeDma {
  public:
   virtual ~IdeDma() = default;
@@ -143,7 +156,7 @@ class IdeDma {
   [[nodiscard]] virtual bool from_memory(std::span<u8> data) = 0;
 };
 
-/// The channel as a drive sees it.
+/// The channel or port as a drive sees it.
 class IdeDriveHost {
  public:
   virtual ~IdeDriveHost() = default;
@@ -151,14 +164,19 @@ class IdeDriveHost {
   virtual void interrupt_changed() = 0;
   /// DMARQ: a drive waits for the bus master.
   virtual void dma_requested() = 0;
+  /// BSY has ended: the status is that of a command, of one of its data blocks or of a reset.
+  virtual void busy_ended() {}
+  /// Queued commands have ended (Serial ATA only): those in `tags` well; one failed if the status
+  /// shows ERR, and the others are forgotten then.
+  virtual void queue_ended(u32 /*tags*/) {}
 };
 
 /// Common half of both kinds of drives.
 class IdeDrive {
  public:
-  /// `state` belongs to the controller. `index` is 0 (device 0) or 1.
+  /// `state` belongs to the controller.
   IdeDrive(std::string name, IdeDriveState& state, IdeDriveHost& host, Scheduler& scheduler,
-           Log& log, unsigned index);
+           Log& log, DrivePlace place);
   virtual ~IdeDrive() = default;
   IdeDrive(const IdeDrive&) = delete;
   IdeDrive& operator=(const IdeDrive&) = delete;
@@ -169,8 +187,21 @@ class IdeDrive {
   /// The data port, 2 or 4 bytes.
   u32 read_data(unsigned size);
   void write_data(unsigned size, u32 value);
+  /// The bytes of the present DRQ block, for controllers that move it as a whole, and its end.
+  std::span<u8> block() {
+    return std::span(state_.buffer).subspan(state_.position, state_.block_end - state_.position);
+  }
+  void end_block();
   /// Command register, except EXECUTE DEVICE DIAGNOSTIC (both drives take part in that).
   void write_command(u8 command);
+
+  bool offers_block() const {
+    return (state_.status & kAtaDrq) && state_.transfer >= IdeTransfer::kPioIn &&
+           state_.transfer <= IdeTransfer::kPacket;
+  }
+
+  IdeTransfer transfer() const { return state_.transfer; }
+  u8 status() const { return state_.status; }
 
   bool interrupt() const { return state_.interrupt; }
   void acknowledge_interrupt() { state_.interrupt = false; }
@@ -204,6 +235,10 @@ class IdeDrive {
   void fail(u8 error, u8 extra_status = 0);
   /// Ends the command without error.
   void succeed();
+  /// The same for a queued command: the task file is free at once, the tag is reported later. After
+  /// an error no queued command is taken until its log has been read.
+  void succeed_queued(u8 tag);
+  void fail_queued(u8 tag, u8 error);
   /// DRQ block of the buffer's bytes from `position` on.
   void offer_block(IdeTransfer transfer, u32 end);
   void request_dma(IdeTransfer transfer);
@@ -211,6 +246,10 @@ class IdeDrive {
   u8& reg(IdeRegister r) { return state_.registers[static_cast<u8>(r)]; }
   u8 previous(IdeRegister r) const { return state_.previous[static_cast<u8>(r)]; }
   void set_signature(u8 mid, u8 high);
+  /// Identify words about the cable, Serial ATA and `queueing` (native command queueing).
+  void put_place(std::span<u16> words, bool queueing) const;
+  /// The last byte of the 512 at the start of the buffer makes their sum zero.
+  void put_checksum();
   std::span<u8> buffer(u32 first, u32 count) {
     return std::span(state_.buffer).subspan(first, count);
   }
@@ -218,10 +257,11 @@ class IdeDrive {
   IdeDriveState& state_;
   IdeDriveHost& host_;
   Log& log_;
-  const unsigned index_;
+  const DrivePlace place_;
 
  private:
   void complete();
+  void report_queue_later();
 
   std::string name_;
   Scheduler& scheduler_;

@@ -19,6 +19,10 @@ constexpr u32 kDecodeEnable = 0x8000;
 
 enum Bank : unsigned { kCommandBank = 0, kControlBank = 2, kBusMasterBank = 4 };
 
+DrivePlace drive_place(unsigned device) {
+  return (device & 1) == 0 ? DrivePlace::kDevice0 : DrivePlace::kDevice1;
+}
+
 }  // namespace
 
 Piix3Ide::Piix3Ide(std::string name, const PciSpaces& spaces, Scheduler& scheduler, Log& log,
@@ -48,7 +52,7 @@ void Piix3Ide::attach_disk(unsigned channel, unsigned device, std::shared_ptr<Bl
   IdeChannel& c = channels_[channel & 1];
   c.attach(device, std::make_unique<AtaDisk>(fmt::format("ide{}.{}", channel & 1, device & 1),
                                              state_.channels[channel & 1].drives[device & 1],
-                                             c.drive_host(), scheduler_, log_, device & 1,
+                                             c.drive_host(), scheduler_, log_, drive_place(device),
                                              std::move(image), std::move(serial)));
 }
 
@@ -57,7 +61,7 @@ AtapiCdrom& Piix3Ide::attach_cdrom(unsigned channel, unsigned device,
   IdeChannel& c = channels_[channel & 1];
   auto drive = std::make_unique<AtapiCdrom>(fmt::format("ide{}.{}", channel & 1, device & 1),
                                             state_.channels[channel & 1].drives[device & 1],
-                                            c.drive_host(), scheduler_, log_, device & 1,
+                                            c.drive_host(), scheduler_, log_, drive_place(device),
                                             std::move(medium), std::move(serial));
   AtapiCdrom& cdrom = *drive;
   c.attach(device, std::move(drive));

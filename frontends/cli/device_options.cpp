@@ -1,5 +1,6 @@
 #include "frontends/cli/device_options.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "frontends/cli/nearest.h"
@@ -64,10 +65,44 @@ Result<void> virtio_rng(KeyValues& properties, DeviceContext& context) {
   return properties.expect_empty("-device virtio-rng-pci", "id");
 }
 
+/// "bus=ahci0.3" names a port of the adapter with that id, "bus=ide.1" a channel of the board
+/// (unit= says which of its drives).
+Result<void> take_bus(KeyValues& properties, const DeviceContext& context, DriveOption& drive) {
+  const auto bus = properties.take("bus");
+  if (!bus || drive.interface != "ide") return {};
+  const std::size_t dot = bus->rfind('.');
+  unsigned number = 0;
+  const char* const end = bus->data() + bus->size();
+  const bool numbered = dot != std::string::npos &&
+                        std::from_chars(bus->data() + dot + 1, end, number).ptr == end &&
+                        dot + 1 < bus->size();
+  const std::string id = bus->substr(0, dot);
+  const auto adapter = std::find(context.ahci_ids.begin(), context.ahci_ids.end(), id);
+  if (numbered && adapter != context.ahci_ids.end()) {
+    drive.interface = "sata";
+    drive.controller = static_cast<unsigned>(adapter - context.ahci_ids.begin());
+    drive.index = number;
+    return {};
+  }
+  if (numbered && id == "ide" && number < 2) {
+    drive.index = 2 * number + drive.index.value_or(0) % 2;
+    return {};
+  }
+  return error("'bus={}' in -device is no bus; use ide.0, ide.1 or ID.PORT of a -device ahci,id=ID",
+               *bus);
+}
+
+Result<void> ahci(KeyValues& properties, DeviceContext& context) {
+  context.ahci_ids.push_back(
+      properties.take("id").value_or(fmt::format("ahci{}", context.ahci_ids.size())));
+  ++context.config.ahci_adapters;
+  drop_placement(properties);
+  return properties.expect_empty("-device ahci", "id");
+}
+
 /// Finds the -drive ...,if=none,id=ID that drive=ID names and attaches it.
 Result<void> attach(KeyValues& properties, DeviceContext& context, const char* driver,
                     const char* interface, bool cdrom) {
-  drop_placement(properties);
   const auto id = properties.take("drive");
   if (!id && !cdrom) {
     return error("-device {} needs drive=ID, the id of a -drive with if=none", driver);
@@ -95,11 +130,13 @@ Result<void> attach(KeyValues& properties, DeviceContext& context, const char* d
     }
   }
   if (auto v = properties.take("serial")) drive.serial = *v;
+  if (auto ok = take_bus(properties, context, drive); !ok) return ok;
+  drop_placement(properties);
   auto config = context.open_drive(drive);
   if (!config) return config.error();
   context.config.drives.push_back(config.take());
   return properties.expect_empty(fmt::format("-device {}", driver),
-                                 "drive, bootindex, serial, unit");
+                                 "drive, bus, bootindex, serial, unit");
 }
 
 Result<void> virtio_blk(KeyValues& p, DeviceContext& c) {
@@ -107,6 +144,7 @@ Result<void> virtio_blk(KeyValues& p, DeviceContext& c) {
 }
 Result<void> ide_hd(KeyValues& p, DeviceContext& c) { return attach(p, c, "ide-hd", "ide", false); }
 Result<void> ide_cd(KeyValues& p, DeviceContext& c) { return attach(p, c, "ide-cd", "ide", true); }
+Result<void> nvme(KeyValues& p, DeviceContext& c) { return attach(p, c, "nvme", "nvme", false); }
 Result<void> floppy(KeyValues& p, DeviceContext& c) {
   return attach(p, c, "floppy", "floppy", false);
 }
@@ -158,8 +196,11 @@ constexpr Driver kDrivers[] = {
     {"virtio-console-pci", "virtio console; chardev=SPEC as in -serial", virtio_console},
     {"virtio-console", "the same", virtio_console},
     {"virtconsole", "the same", virtio_console},
-    {"ide-hd", "IDE disk; drive=ID, unit=, bootindex=", ide_hd},
-    {"ide-cd", "IDE CD-ROM; drive=ID, unit=, bootindex=", ide_cd},
+    {"ahci", "AHCI adapter with six SATA ports; id=", ahci},
+    {"ich9-ahci", "the same", ahci},
+    {"ide-hd", "ATA disk; drive=ID, bus=, unit=, bootindex=", ide_hd},
+    {"ide-cd", "ATAPI CD-ROM; drive=ID, bus=, unit=, bootindex=", ide_cd},
+    {"nvme", "NVMe disk; drive=ID, serial=, bootindex=", nvme},
     {"floppy", "floppy drive; drive=ID, unit=", floppy},
 };
 

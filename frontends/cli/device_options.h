@@ -12,6 +12,7 @@ namespace dragoman {
 struct DeviceContext {
   const Options& options;
   MachineConfig& config;
+  std::vector<std::string>& ahci_ids;  ///< of the AHCI adapters added so far
   std::function<Result<CharacterBackend*>(const std::string& spec)> open_character;
   std::function<Result<DriveConfig>(const DriveOption& drive)> open_drive;
 };

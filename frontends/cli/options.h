@@ -33,7 +33,8 @@ class KeyValues {
 struct DriveOption {
   std::string file;
   std::string format;             ///< empty: found by the contents
-  std::string interface = "ide";  ///< ide, virtio, floppy, none
+  std::string interface = "ide";  ///< ide, virtio, floppy, none; -device: sata, nvme
+  unsigned controller = 0;        ///< of sata
   std::string id;
   std::string serial;
   std::optional<unsigned> index;

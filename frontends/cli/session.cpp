@@ -14,6 +14,7 @@
 
 #include "bios/file.h"
 #include "bios/image_kind.h"
+#include "devices/ahci/ahci.h"
 #include "devices/block/memory_image.h"
 #include "devices/block/open_image.h"
 #include "devices/block/snapshot_image.h"
@@ -25,6 +26,7 @@ namespace dragoman {
 namespace {
 
 constexpr u64 kMaxKernelBytes = 1 * kGiB;
+constexpr unsigned kIdeDrives = 4;
 
 /// SIGINT and SIGTERM as input of the poll loop.
 class SignalSource final : public PollSource {
@@ -92,43 +94,55 @@ Result<void> Session::open_log() {
   return {};
 }
 
-unsigned Session::free_ide_index(bool cdrom) const {
-  const auto used = [&](unsigned index) {
-    return std::any_of(config_.drives.begin(), config_.drives.end(), [&](const DriveConfig& d) {
-      return d.interface == DriveInterface::kIde && d.index == index;
-    });
-  };
-  unsigned index = cdrom ? 2 : 0;
-  while (index < 4 && used(index)) ++index;
-  if (index == 4 && cdrom) {
-    for (index = 0; index < 2 && used(index); ++index) {
-    }
-    if (index == 2) index = 4;
+/// A place nobody has taken; CD-ROM drives of IDE prefer the second channel.
+std::optional<unsigned> Session::free_index(DriveInterface interface, unsigned controller,
+                                            bool cdrom) const {
+  const unsigned count = interface == DriveInterface::kIde ? kIdeDrives : Ahci::kPorts;
+  const unsigned first = interface == DriveInterface::kIde && cdrom ? 2 : 0;
+  for (unsigned n = 0; n < count; ++n) {
+    const unsigned index = (first + n) % count;
+    const bool used =
+        std::any_of(config_.drives.begin(), config_.drives.end(), [&](const DriveConfig& d) {
+          return d.interface == interface && d.controller == controller && d.index == index;
+        });
+    if (!used) return index;
   }
-  return index;
+  return std::nullopt;
 }
 
 Result<DriveConfig> Session::open_drive(const DriveOption& drive) {
   DriveConfig config;
   config.interface = drive.interface == "virtio"   ? DriveInterface::kVirtio
                      : drive.interface == "floppy" ? DriveInterface::kFloppy
+                     : drive.interface == "sata"   ? DriveInterface::kSata
+                     : drive.interface == "nvme"   ? DriveInterface::kNvme
                                                    : DriveInterface::kIde;
+  config.controller = drive.controller;
   config.cdrom = drive.cdrom;
   config.serial = drive.serial;
   config.boot_index = drive.boot_index;
-  if (config.cdrom && config.interface != DriveInterface::kIde) {
+  const bool ata =
+      config.interface == DriveInterface::kIde || config.interface == DriveInterface::kSata;
+  if (config.cdrom && !ata) {
     return error("a CD-ROM cannot be attached with if={}; use if=ide", drive.interface);
   }
-  if (config.interface == DriveInterface::kIde) {
-    config.index = drive.index ? *drive.index : free_ide_index(drive.cdrom);
-    if (config.index >= 4)
-      return error("there are four IDE drives (index 0 to 3); use if=virtio for more");
+  if (ata) {
+    const unsigned count = config.interface == DriveInterface::kIde ? kIdeDrives : Ahci::kPorts;
+    const auto index =
+        drive.index ? drive.index : free_index(config.interface, config.controller, drive.cdrom);
+    if (!index || *index >= count) {
+      return error("there are {} {} drives (index 0 to {}); use if=virtio for more", count,
+                   drive.interface, count - 1);
+    }
+    config.index = *index;
   } else if (config.interface == DriveInterface::kFloppy) {
     config.index = drive.index.value_or(0);
     if (config.index >= 2) return error("there are two floppy drives (index 0 and 1)");
   }
   for (const DriveConfig& other : config_.drives) {
-    if (config.interface != DriveInterface::kVirtio && other.interface == config.interface &&
+    const bool has_place =
+        config.interface != DriveInterface::kVirtio && config.interface != DriveInterface::kNvme;
+    if (has_place && other.interface == config.interface && other.controller == config.controller &&
         other.index == config.index) {
       return error("two drives are attached as {} index {}; give another index=", drive.interface,
                    config.index);
@@ -313,7 +327,7 @@ Result<void> Session::open_characters() {
 Result<void> Session::add_devices() {
   for (DeviceOption& option : options_.devices) {
     DeviceContext context{
-        options_, config_,
+        options_, config_, ahci_ids_,
         [this](const std::string& spec) { return open_character_device(spec, true); },
         [this](const DriveOption& drive) { return open_drive(drive); }};
     if (auto ok = add_device_option(option, context); !ok) return ok;

@@ -64,12 +64,14 @@ class Session {
   Error host_problem(Error cause);
   void set_boot_order();
   Result<CharacterBackend*> open_character_device(const std::string& spec, bool watch_expect);
-  unsigned free_ide_index(bool cdrom) const;
+  std::optional<unsigned> free_index(DriveInterface interface, unsigned controller,
+                                     bool cdrom) const;
   Result<DriveConfig> open_drive(const DriveOption& drive);
 
   Options options_;
   Log log_;
   MachineConfig config_;
+  std::vector<std::string> ahci_ids_;
   std::vector<std::unique_ptr<HostCharacter>> characters_;
   std::vector<std::unique_ptr<CharacterMux>> muxes_;
   std::vector<std::unique_ptr<ExpectTee>> tees_;
