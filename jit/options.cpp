@@ -18,6 +18,7 @@ constexpr TranslatorOptionInfo kInfos[] = {
     {"superblocks", "hot loops and paths as one translation"},
     {"spaces", "shadow tables of other CR3 values are kept"},
     {"legacy", "16- and 32-bit code too, not exact yet (off)"},
+    {"counters", "translated code counts its runs, as -trace wants (off)"},
     {"perfmap", "/tmp/perf-PID.map names translated code for perf (off)"},
 };
 
@@ -31,6 +32,7 @@ constexpr std::pair<std::string_view, bool TranslatorOptions::*> kSwitches[] = {
     {"superblocks", &TranslatorOptions::superblocks},
     {"spaces", &TranslatorOptions::address_spaces},
     {"legacy", &TranslatorOptions::legacy},
+    {"counters", &TranslatorOptions::counters},
     {"perfmap", &TranslatorOptions::perfmap},
 };
 

@@ -23,6 +23,7 @@ struct TranslatorOptions {
   bool superblocks = true;           ///< hot loops and paths as one translation
   bool address_spaces = true;        ///< shadow tables of other CR3 values are kept
   bool legacy = false;               ///< 16- and 32-bit code too; not exact yet
+  bool counters = false;             ///< regions count their runs, for traces
   bool perfmap = false;              ///< /tmp/perf-PID.map names translated code for perf
 };
 

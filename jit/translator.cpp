@@ -8,6 +8,7 @@
 
 #include "cpu/isa/rows.h"
 #include "jit/emit/emit.h"
+#include "jit/region_observer.h"
 
 namespace dragoman {
 namespace {
@@ -156,6 +157,8 @@ TranslatedRegion* Translator::translate(Block& block, const RegionRequest& reque
   const RegionPlan plan = plan_region(cpu_, block, request, options_);
   TranslatedRegion& region = regions_.emplace_back();
   EmittedRegion emitted;
+  region.id = ++region_ids_;
+  if (options_.counters) region.counters = std::make_shared<RegionCounters>();
   if (!emit_region(cpu_, plan, options_, region, emitted)) {
     regions_.pop_back();
     cpu_.log().once("translator",
@@ -168,7 +171,7 @@ TranslatedRegion* Translator::translate(Block& block, const RegionRequest& reque
   u8* const code = emitted.code.data();
   const u8* const place = static_cast<const u8*>(arena_.next(emitted.code.size()));
   if (place == nullptr) {  // full: start anew, this block comes again when it ran often enough
-    forget_all();
+    empty(/*full=*/true);
     block.runs = 0;
     ++times_full_;
     return nullptr;
@@ -195,7 +198,25 @@ TranslatedRegion* Translator::translate(Block& block, const RegionRequest& reque
   translated_instructions_ += plan.instructions;
   code_bytes_ += emitted.code.size();
   if (options_.perfmap) write_perf_map(region, emitted.code.size());
+  if (observer_ != nullptr) report(region, plan, request, emitted);
   return &region;
+}
+
+void Translator::report(const TranslatedRegion& region, const RegionPlan& plan,
+                        const RegionRequest& request, const EmittedRegion& emitted) const {
+  RegionRecord record;
+  record.id = region.id;
+  record.cpu = &cpu_;
+  record.plan = &plan;
+  record.request = request;
+  record.runs = region.head->runs;
+  record.code = emitted.code;
+  record.host = reinterpret_cast<u64>(region.entry) - emitted.entry;
+  record.entry = static_cast<u32>(emitted.entry);
+  record.ranges = emitted.ranges;
+  record.exits = emitted.records;
+  record.counters = region.counters;
+  observer_->translated(record);
 }
 
 void Translator::write_perf_map(const TranslatedRegion& region, u64 bytes) {
@@ -274,6 +295,7 @@ void Translator::promote(Block& block, TranslatedRegion& region) {
   ++superblock_count_;
   std::erase(translations_of(block).heads, &region);
   arena_.patch(region.entry, jump_code(region.entry, better->entry));
+  if (observer_ != nullptr) observer_->retired(region.id, RetireCause::kSuperseded);
 }
 
 // --- Linking and forgetting -----------------------------------------------------------------
@@ -296,6 +318,7 @@ void Translator::link(const ExitRecord& exit, TranslatedRegion& target) {
     arena_.patch(jump, jump_code(jump, target.entry));
   }
   target.incoming.push_back(&exit);
+  if (observer_ != nullptr) observer_->linked(exit.region->id, target.id, exit.rip);
   ++linked_count_;
   if (exit.kind == ExitKind::kNarrow) ++narrow_count_;
 }
@@ -308,6 +331,7 @@ void Translator::unlink(const ExitRecord& exit) {
 void Translator::retire(TranslatedRegion& region) {
   if (region.dead) return;
   region.dead = true;
+  if (observer_ != nullptr) observer_->retired(region.id, RetireCause::kBytesChanged);
   arena_.patch(region.entry, jump_code(region.entry, region.retired));
   for (const ExitRecord* exit : region.incoming) unlink(*exit);
   region.incoming.clear();
@@ -329,11 +353,14 @@ void Translator::forget(Block& block) {
   block.translated = nullptr;
 }
 
-void Translator::forget_all() {
+void Translator::forget_all() { empty(/*full=*/false); }
+
+void Translator::empty(bool full) {
   for (Block* block : owners_) {
     block->translated = nullptr;
     block->runs = 0;
   }
+  if (observer_ != nullptr) observer_->cache_emptied(full);
   owners_.clear();
   translations_.clear();
   regions_.clear();

@@ -15,6 +15,9 @@
 namespace dragoman {
 
 struct TranslatedRegion;
+struct RegionCounters;
+class RegionObserver;
+struct EmittedRegion;
 
 /// An instruction that may call into C++: what the callee needs to know. Lies behind the code.
 struct Site {
@@ -54,13 +57,15 @@ struct TranslatedRegion {
   u32 limit = 0;  ///< of CS outside 64-bit mode: the code was checked against it
   bool narrow = false;
   bool dead = false;  ///< its bytes changed
+  u64 id = 0;         ///< counts translations
   i32 runs_left = kRunsToSuperblock;
   const u8* entry = nullptr;
   const u8* retired = nullptr;  ///< code that leaves at the region's own start
   u32 bytes = 0;
   u32 context = 0;  ///< of a block that crosses pages: where its second page was checked
   std::vector<Block*> members;
-  std::vector<const ExitRecord*> incoming;  ///< links that lead here
+  std::vector<const ExitRecord*> incoming;   ///< links that lead here
+  std::shared_ptr<RegionCounters> counters;  ///< null unless runs are counted
 };
 
 /// Indirect branch targets: linear address and fetch context to host code.
@@ -143,6 +148,9 @@ class Translator final : public Translation {
   void forget_all() override;
   std::string describe_statistics() const override;
 
+  /// Who is told what is made and forgotten, or null. Outlives its use here.
+  void set_observer(RegionObserver* observer) { observer_ = observer; }
+
   /// Since the start, forgotten ones included.
   u64 blocks_translated() const { return translated_count_; }
   /// Jumps from region to region that were patched in since the start.
@@ -167,10 +175,15 @@ class Translator final : public Translation {
   void link(const ExitRecord& exit, TranslatedRegion& target);
   void unlink(const ExitRecord& exit);
   void retire(TranslatedRegion& region);
+  void empty(bool full);
   void promote(Block& block, TranslatedRegion& region);
   void write_perf_map(const TranslatedRegion& region, u64 bytes);
 
+  void report(const TranslatedRegion& region, const RegionPlan& plan, const RegionRequest& request,
+              const EmittedRegion& emitted) const;
+
   Cpu& cpu_;
+  RegionObserver* observer_ = nullptr;
   TranslatorOptions options_;
   ExecutableArena arena_;
   std::deque<TranslatedRegion> regions_;
@@ -198,6 +211,7 @@ class Translator final : public Translation {
   u64 slow_accesses_ = 0;
   u64 host_instructions_ = 0;  // guest instructions executed by host code
   u64 times_full_ = 0;
+  u64 region_ids_ = 0;
   u64 code_bytes_ = 0;
 };
 

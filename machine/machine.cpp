@@ -35,6 +35,7 @@ Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config, Lo
   auto board = PcBoard::create(config, log, std::move(events));
   if (!board) return board.error();
   machine->board_ = board.take();
+  machine->board_->cpu().observer = config.cpu_observer;
   if (config.jit) machine->translate(config.translator);
   return machine;
 }
@@ -46,7 +47,9 @@ void Machine::translate(const TranslatorOptions& options) {
     translation_ = config_.make_translation(cpu, options);
     return;
   }
-  translation_ = std::make_unique<Translator>(cpu, options);
+  auto translator = std::make_unique<Translator>(cpu, options);
+  translator->set_observer(config_.region_observer);
+  translation_ = std::move(translator);
 }
 
 Machine::~Machine() = default;

@@ -54,6 +54,14 @@ void RegionEmitter::charge(unsigned count) {
   if (count != 0) a_.sub(frame_mem(&cpu_.frame.budget, 8), count);
 }
 
+/// The host's flags are lost, and kScratch.
+void RegionEmitter::count_exit(u64 rip, ExitKind kind) {
+  if (region_->counters == nullptr) return;
+  const CodeRange& at = map_.current();
+  auto& exits = region_->counters->exits;
+  count(exits.emplace_back(RegionCounters::Exit{rip, kind, at.block, at.instruction, 0}).count);
+}
+
 /// To the run loop, with RIP = `rip`.
 void RegionEmitter::leave(u64 rip, ExitKind kind) {
   PendingRecord r;
@@ -61,6 +69,7 @@ void RegionEmitter::leave(u64 rip, ExitKind kind) {
   r.record.region = region_;
   r.record.rip = rip;
   r.record.kind = kind;
+  if (kind != ExitKind::kRetired) count_exit(rip, kind);
   if (kind != ExitKind::kRetired && kind != ExitKind::kHot) {
     r.jump = a_.newLabel();
     r.exit = a_.newLabel();
@@ -104,6 +113,7 @@ void RegionEmitter::leave_indirect(const PlannedInstruction* unchecked, i64 stac
   const Label miss = a_.newLabel();
   static_assert(sizeof(JumpTarget) == 32);
   a_.mov(frame_mem(&cpu_.state.regs[kRip], 8), kPointer);
+  count_exit(0, ExitKind::kState);
   if (options_.returns) {
     // The look-up of the dispatch stub, here so that every branch is predicted for itself.
     a_.imul(kScratch.r32(), cpu_mem(TranslatorAccess::fetch_context(cpu_) + 4, 4),

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "jit/region_observer.h"
 #include "jit/translator.h"
 
 namespace dragoman {
@@ -13,6 +14,7 @@ struct EmittedRegion {
   u64 entry = 0;
   u64 retired = 0;           ///< leaves at the region's own start
   std::vector<u64> records;  ///< ExitRecords inside `code`, with offsets instead of addresses
+  std::vector<CodeRange> ranges;  ///< of `code`, ascending
 };
 
 /// False when something could not be encoded; the block then stays interpreted.

@@ -90,6 +90,7 @@ bool RegionEmitter::emit(EmittedRegion& result) {
   for (std::size_t i = 0; i < plan_.blocks.size(); ++i) block_labels_.push_back(a_.newLabel());
 
   a_.bind(entry);
+  map_.start(a_.offset(), CodePart::kEntry);
   if (plan_.blocks[0].block->crosses()) {
     // Its second page is there as long as fetches go where they went when this was entered last.
     a_.cmp(cpu_mem(TranslatorAccess::fetch_context(cpu_) + 4, 4), Imm(0x7fffffff));
@@ -108,6 +109,7 @@ bool RegionEmitter::emit(EmittedRegion& result) {
   // Enough for the longest way through: it is charged where it ends.
   a_.cmp(frame_mem(&cpu_.frame.budget, 8), plan_.instructions);
   a_.long_().jl(retired_);
+  if (region_->counters != nullptr) count(region_->counters->entries);
   if (plan_.floating_point) {
     const Label other = a_.newLabel();
     const Label loaded = a_.newLabel();
@@ -130,9 +132,10 @@ bool RegionEmitter::emit(EmittedRegion& result) {
   if (plan_.vectors_wide != 0)
     a_.or_(frame_mem(&cpu_.frame.dirty_uppers, 4), Imm(plan_.vectors_wide));
   for (unsigned i = 0; i < plan_.blocks.size(); ++i) emit_block(i);
-  for (std::size_t i = 0; i < out_of_line_.size(); ++i) out_of_line_[i]();
+  out_of_line_.emit([this] { return a_.offset(); });
 
   a_.bind(retired_);
+  map_.start(a_.offset(), CodePart::kLeave);
   leave(plan_.blocks[0].rip, ExitKind::kRetired);
   if (uses_vectors()) {
     a_.bind(load_vectors_);
@@ -143,6 +146,7 @@ bool RegionEmitter::emit(EmittedRegion& result) {
     a_.ret();
   }
   // Constants.
+  map_.start(a_.offset(), CodePart::kConstants);
   a_.align(asmjit::AlignMode::kData, 8);
   for (const auto& [label, site] : sites_) {
     a_.bind(label);
@@ -162,6 +166,7 @@ bool RegionEmitter::emit(EmittedRegion& result) {
     return false;
   result.entry = code_.labelOffset(entry);
   result.retired = code_.labelOffset(retired_);
+  result.ranges = map_.take();
   for (const PendingRecord& r : records_) {
     const u64 at = code_.labelOffset(r.label);
     // Offsets now, addresses once the place is known.
@@ -183,9 +188,12 @@ void RegionEmitter::emit_block(unsigned index) {
     flags_ = starts_[index].flags;
     pending_ = starts_[index].pending;
   }
+  map_.start(a_.offset(), CodePart::kEntry, static_cast<int>(index));
+  if (region_->counters != nullptr) count_block();
   for (unsigned k = 0; k < b.instructions.size(); ++k) {
     const PlannedInstruction& p = b.instructions[k];
     instruction_index_ = k;
+    map_.start(a_.offset(), CodePart::kInstruction, static_cast<int>(index), static_cast<int>(k));
     InstructionEnd& end = ends_.emplace_back();
     end.label = a_.newLabel();
     emit_instruction(p);
@@ -194,6 +202,7 @@ void RegionEmitter::emit_block(unsigned index) {
     ++pending_;
   }
   if (!b.falls_through) return;
+  map_.start(a_.offset(), CodePart::kEnd, static_cast<int>(index));
   const PlannedInstruction& last = b.instructions.back();
   if (b.next >= 0) {
     go_to_block(b.next, b.next_back_edge, pending_);
@@ -202,6 +211,20 @@ void RegionEmitter::emit_block(unsigned index) {
   } else {
     leave_direct(last.next_rip, pending_);
   }
+}
+
+/// Adds 1 to a counter where the host's flags are free.
+void RegionEmitter::count(u64& counter) {
+  a_.mov(kScratch, Imm(reinterpret_cast<u64>(&counter)));
+  a_.add(x86::ptr(kScratch, 0, 8), 1);
+}
+/// The same for runs of a block, whose flags may be live.
+void RegionEmitter::count_block() {
+  std::deque<u64>& blocks = region_->counters->blocks;
+  a_.mov(kPointer, Imm(reinterpret_cast<u64>(&blocks.emplace_back(0))));
+  a_.mov(kScratch, x86::ptr(kPointer, 0, 8));
+  a_.lea(kScratch, x86::ptr(kScratch, 1));
+  a_.mov(x86::ptr(kPointer, 0, 8), kScratch);
 }
 
 void RegionEmitter::emit_instruction(const PlannedInstruction& p) {
