@@ -1,8 +1,12 @@
 #include "frontends/trace/trace_page.h"
 
+#include <fmt/format.h>
 #include <zlib.h>
 
 #include <array>
+#include <map>
+#include <set>
+#include <string_view>
 #include <vector>
 
 #include "base/types.h"
@@ -60,15 +64,65 @@ std::string base64(const std::vector<u8>& bytes) {
   return text;
 }
 
+/// Regions whose code is compressed together.
+constexpr std::size_t kChunk = 32;
+
+/// First what the list, the graph and the search need, then the code of the regions in chunks, a
+/// line each, which the page unpacks when one of them is opened: a browser takes seconds to read
+/// all of it.
+std::vector<std::string> page_data(nlohmann::json document) {
+  using nlohmann::json;
+  constexpr auto kReplace = json::error_handler_t::replace;
+  std::vector<std::string> parts(1);
+  std::size_t number = 0;
+  for (json& region : document["regions"]) {
+    std::set<std::string> mnemonics;
+    std::map<std::string, unsigned> topics;
+    json outline = json::array();
+    for (const json& block : region["blocks"]) {
+      std::size_t bytes = 0;
+      for (const json& insn : block["instructions"]) {
+        const std::string& text = insn["text"].get_ref<const std::string&>();
+        mnemonics.insert(text.substr(0, text.find(' ')));
+        bytes += insn["bytes"].get_ref<const std::string&>().size() / 2;
+        for (const json& note : insn["plan"]) ++topics[note[0].get<std::string>()];
+      }
+      json item = {{"rip", block["rip"]}, {"bytes", bytes}};
+      for (const char* name : {"symbol", "runs", "loop"}) {
+        if (block.contains(name)) item[name] = block[name];
+      }
+      outline.push_back(std::move(item));
+    }
+    json detail;
+    for (const char* name : {"blocks", "start", "leave", "groups"}) {
+      if (!region.contains(name)) continue;
+      detail[name] = std::move(region[name]);
+      region.erase(name);
+    }
+    region["outline"] = std::move(outline);
+    region["mnemonics"] = mnemonics;
+    region["topics"] = topics;
+    if (number++ % kChunk == 0) {
+      parts.emplace_back();
+    } else {
+      parts.back() += '\n';
+    }
+    parts.back() += detail.dump(-1, ' ', false, kReplace);
+  }
+  parts[0] = document.dump(-1, ' ', false, kReplace);
+  return parts;
+}
+
 }  // namespace
 
-Result<std::string> trace_page(std::string_view document) {
-  constexpr std::size_t kMost = std::size_t{1} << 30;
-  if (document.size() > kMost)
-    return error("the trace of {} bytes is too large for a page; use a smaller limit= in -trace",
-                 document.size());
-  auto data = compressed(document);
-  if (!data) return data.error();
+Result<std::string> trace_page(nlohmann::json document) {
+  std::string data;
+  for (const std::string& part : page_data(std::move(document))) {
+    auto packed = compressed(part);
+    if (!packed) return packed.error();
+    data += fmt::format("<script type=\"application/gzip\" class=\"data\">{}</script>\n",
+                        base64(*packed));
+  }
   // The page names where each piece belongs by a comment.
   struct Piece {
     std::string_view place;
@@ -78,8 +132,7 @@ Result<std::string> trace_page(std::string_view document) {
 #define PAGE_FILE(name) file(dragoman_trace_##name, dragoman_trace_##name##_end)
   const std::array pieces = {
       Piece{"<!--style-->", "<style>\n" + PAGE_FILE(style_css) + "</style>"},
-      Piece{"<!--data-->",
-            "<script type=\"application/gzip\" id=\"data\">" + base64(*data) + "</script>"},
+      Piece{"<!--data-->", data},
       Piece{"<!--program-->", "<script>\n\"use strict\";\n" + PAGE_FILE(explain_js) +
                                   PAGE_FILE(model_js) + PAGE_FILE(list_js) + PAGE_FILE(region_js) +
                                   PAGE_FILE(graph_js) + PAGE_FILE(timeline_js) +

@@ -2,13 +2,14 @@
 #pragma once
 
 #include <string>
-#include <string_view>
+
+#include <nlohmann/json.hpp>
 
 #include "base/result.h"
 
 namespace dragoman {
 
-/// `document` is the JSON text; it is compressed into the page.
-Result<std::string> trace_page(std::string_view document);
+/// `document` is that of trace_document(); it is compressed into the page.
+Result<std::string> trace_page(nlohmann::json document);
 
 }  // namespace dragoman

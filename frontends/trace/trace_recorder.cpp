@@ -42,12 +42,12 @@ u64 RecordedRegion::executed() const {
     return static_cast<i64>(b.instructions.size()) - instruction - 1;
   };
   for (std::size_t i = 0; i < plan.blocks.size() && i < counters->blocks.size(); ++i) {
-    const u64 runs = counters->blocks[i];
-    total += static_cast<i64>(runs * plan.blocks[i].instructions.size());
+    const u64 times = counters->blocks[i];
+    total += static_cast<i64>(times * plan.blocks[i].instructions.size());
     const PlannedBlock& b = plan.blocks[i];
     // A block with one way in took control from the middle of its parent.
     if (b.parent >= 0) {
-      total -= static_cast<i64>(runs) *
+      total -= static_cast<i64>(times) *
                behind(static_cast<i16>(b.parent), static_cast<i16>(b.parent_index));
     }
   }

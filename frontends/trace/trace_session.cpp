@@ -83,9 +83,10 @@ Result<void> TraceSession::finish(const std::string& statistics) {
   if (options_->format == TraceFormat::kChrome)
     return write_file(options_->path,
                       trace_events(*recorder_, context).dump(-1, ' ', false, kReplace));
-  const std::string text = trace_document(*recorder_, context).dump(-1, ' ', false, kReplace);
-  if (options_->format == TraceFormat::kJson) return write_file(options_->path, text);
-  auto page = trace_page(text);
+  nlohmann::json document = trace_document(*recorder_, context);
+  if (options_->format == TraceFormat::kJson)
+    return write_file(options_->path, document.dump(-1, ' ', false, kReplace));
+  auto page = trace_page(std::move(document));
   if (!page) return page.error();
   return write_file(options_->path, *page);
 }

@@ -1,5 +1,5 @@
 // Hot translations and the ways between them, drawn in layers.
-const NODE = { width: 190, height: 38, gapX: 26, gapY: 60 };
+const NODE = { width: 216, height: 38, gapX: 26, gapY: 60 };
 
 /** Edges by counted exits where they are linked; by links alone without counters. */
 function graphEdges(nodes) {
@@ -26,7 +26,7 @@ function graphEdges(nodes) {
       for (const l of r.links) add(r.id, l.to, 1);
     }
     let rounds = 0;
-    for (const b of r.blocks) if (b.loop && b.runs !== undefined) rounds += b.runs;
+    for (const b of r.outline) if (b.loop && b.runs !== undefined) rounds += b.runs;
     if (rounds > r.entries) add(r.id, r.id, rounds - r.entries);
   }
   return [...edges.values()];
@@ -83,7 +83,7 @@ function showGraph() {
   rows.forEach((row, y) => row.forEach((id, i) => at.set(id, {
     x: 40 + (width - 80) / 2 + (i - (row.length - 1) / 2) * stepX, y: 15 + y * stepY })));
   const svg = el("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img" });
-  svg.append(el("defs", {}, el("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" },
+  svg.append(el("defs", {}, el("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 9, markerHeight: 9, markerUnits: "userSpaceOnUse", orient: "auto" },
     el("path", { d: "M0 0L8 4L0 8z", fill: "currentColor", opacity: ".6" }))));
   for (const e of edges) {
     const a = at.get(e.from), b = at.get(e.to);
@@ -116,7 +116,7 @@ function showGraph() {
       el("rect", { x: p.x - NODE.width / 2, y: p.y, width: NODE.width, height: NODE.height, rx: 5 }),
       el("rect", { x: p.x - NODE.width / 2, y: p.y + NODE.height - 4, width: Math.max(2, NODE.width * r.share), height: 4,
                    style: "fill:var(--accent);stroke:none" }),
-      el("text", { x: p.x - NODE.width / 2 + 6, y: p.y + 15 }, name.length > 27 ? name.slice(0, 12) + "…" + name.slice(-13) : name),
+      el("text", { x: p.x - NODE.width / 2 + 6, y: p.y + 15 }, name.length > 31 ? name.slice(0, 14) + "…" + name.slice(-15) : name),
       el("text", { x: p.x - NODE.width / 2 + 6, y: p.y + 29, class: "count" },
         `${r.kind}, ring ${r.cpl}, ${compact(runsOf(r))} runs, ${percent(r.share)}`)));
   }

@@ -12,9 +12,15 @@ const ORDERS = {
 const PAGE = 300;
 const list = { shown: [], limit: PAGE };
 
+/** The address lies in one of the region's blocks. */
+function covers(r, address) {
+  return r.outline.some(b => address >= BigInt(b.rip) && address < BigInt(b.rip) + BigInt(b.bytes));
+}
+
 /** Every word must be found: in addresses, symbols and kinds, or as a whole mnemonic. */
 function matches(r, words) {
   return words.every(word => r.haystack.includes(word) || r.mnemonics.has(word) ||
+    (/^0x[0-9a-f]+$/.test(word) && covers(r, BigInt(word))) ||
     (word.endsWith("*") && [...r.mnemonics].some(m => m.startsWith(word.slice(0, -1)))));
 }
 
@@ -48,14 +54,13 @@ function fillList(from) {
 function openRegion(id, scroll) {
   const r = regionsById.get(id);
   if (!r) return false;
-  list.current = id;
   for (const item of document.querySelectorAll("#list li")) {
     item.classList.toggle("on", Number(item.dataset.id) === id);
   }
   showView("blocks");
-  showRegion(r);
+  const shown = showRegion(r);
   if (location.hash !== "#region-" + id) history.replaceState(null, "", "#region-" + id);
-  if (scroll && innerWidth <= 760) document.getElementById("region").scrollIntoView();
+  if (scroll && innerWidth <= 760) shown.then(() => document.getElementById("region").scrollIntoView());
   return true;
 }
 

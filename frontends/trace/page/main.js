@@ -19,7 +19,7 @@ function followHash() {
 
 async function start() {
   try {
-    adopt(await unpack(document.getElementById("data").textContent));
+    adopt(await unpack(document.querySelector("script.data").textContent));
   } catch (problem) {
     document.getElementById("loading").textContent = "This trace cannot be shown: " + problem +
       ". A browser with DecompressionStream is needed (2023 or later).";
@@ -41,7 +41,7 @@ async function start() {
   }
   addEventListener("hashchange", followHash);
   showView(trace.regions.length ? "blocks" : "timeline");
-  if (list.shown.length) showRegion(list.shown[0]);
+  if (list.shown.length) await showRegion(list.shown[0]);
   followHash();
   document.documentElement.dataset.ready = Math.round(performance.now());
 }

@@ -1,5 +1,8 @@
-// The data, unpacked, and what several views ask of it.
+// The data, unpacked, and what several views ask of it. The first part is everything but the code of
+// the regions, which follows in chunks that are unpacked when one of their regions is opened.
+const CHUNK = 32;
 let trace = null;
+const chunks = [];
 const regionsById = new Map();
 
 async function unpack(text) {
@@ -7,11 +10,23 @@ async function unpack(text) {
   const bytes = new Uint8Array(binary.length);
   for (let i = 0; i < binary.length; ++i) bytes[i] = binary.charCodeAt(i);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return JSON.parse(await new Response(stream).text());
+  return await new Response(stream).text();
 }
 
-function adopt(document_) {
-  trace = document_;
+/** The region with its blocks and host code. */
+async function withDetail(r) {
+  if (r.blocks) return r;
+  const number = Math.floor(r.at / CHUNK);
+  if (!chunks[number]) {
+    chunks[number] = unpack(document.querySelectorAll("script.data")[number + 1].textContent).then(text => text.split("\n"));
+  }
+  const lines = await chunks[number];
+  return Object.assign(r, JSON.parse(lines[r.at % CHUNK]));
+}
+
+function adopt(text) {
+  trace = JSON.parse(text);
+  trace.regions.forEach((r, i) => { r.at = i; });
   const executed = trace.regions.reduce((sum, r) => sum + r.executed, 0) || 1;
   const samples = trace.totals.samples || 1;
   for (const r of trace.regions) {
@@ -22,15 +37,8 @@ function adopt(document_) {
     const words = [r.rip, r.symbol || "", "kind:" + r.kind, "ring:" + r.cpl, "cpl:" + r.cpl,
                    "bits:" + r.bits, "cr3:" + r.cr3, r.physical || "", "#" + r.id,
                    r.retired ? "retired" : "alive"];
-    const mnemonics = new Set();
-    for (const b of r.blocks) {
-      if (b.symbol) words.push(b.symbol);
-      for (const i of b.instructions) {
-        mnemonics.add(i.text.split(" ")[0]);
-        words.push(i.rip);
-      }
-    }
-    r.mnemonics = mnemonics;
+    for (const b of r.outline) words.push(b.rip, b.symbol || "");
+    r.mnemonics = new Set(r.mnemonics);
     r.haystack = words.join(" ").toLowerCase();
   }
   for (const r of trace.regions) {

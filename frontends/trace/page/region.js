@@ -76,7 +76,10 @@ function exitsTable(r) {
   return el("details", {}, el("summary", {}, r.exits.length + " exits"), table(["exit", "to", "from", "times", "linked"], rows, [3]));
 }
 
-function showRegion(r) {
+async function showRegion(r) {
+  list.current = r.id;
+  await withDetail(r);
+  if (list.current !== r.id) return;  // another one was opened meanwhile
   const article = document.getElementById("region");
   const blocks = r.blocks.map((b, index) => {
     const head = r.blocks.length > 1 || b.runs !== undefined

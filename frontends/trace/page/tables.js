@@ -42,9 +42,7 @@ function cachePart() {
             number(sum(of_, r => r.executed)), t.samples ? percent(sum(of_, r => r.samples) / t.samples) : ""];
   });
   const topics = new Map();
-  for (const r of kept) for (const b of r.blocks) for (const i of b.instructions) for (const [topic] of i.plan) {
-    topics.set(topic, (topics.get(topic) || 0) + 1);
-  }
+  for (const r of kept) for (const [topic, n] of Object.entries(r.topics)) topics.set(topic, (topics.get(topic) || 0) + n);
   return [el("h2", {}, "Code cache"),
     pairs([
       ["translations made", number(made) + ": " + number(t.blocks) + " blocks, " + number(t.superblocks) + " superblocks, " + number(t.narrow) + " narrow"],
