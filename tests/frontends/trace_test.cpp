@@ -298,8 +298,12 @@ TEST_F(SnippetTest, ChromeEventsHaveWhatPerfettoAsksFor) {
   for (const json& e : t["traceEvents"]) {
     ASSERT_TRUE(e.contains("ph") && e.contains("name") && e.contains("pid"));
     const std::string ph = e["ph"];
-    if (ph != "M") EXPECT_TRUE(e["ts"].is_number());
-    if (ph == "X") EXPECT_GE(e["dur"].get<double>(), 0);
+    if (ph != "M") {
+      EXPECT_TRUE(e["ts"].is_number());
+    }
+    if (ph == "X") {
+      EXPECT_GE(e["dur"].get<double>(), 0);
+    }
     if (ph == "b") ++open[e["id"].dump()];
     if (ph == "e") --open[e["id"].dump()];
   }

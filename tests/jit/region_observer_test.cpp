@@ -89,7 +89,9 @@ TEST(RegionObserver, EveryInstructionHasItsCodeInAscendingRanges) {
     for (std::size_t i = 0; i < region.ranges.size(); ++i) {
       const CodeRange& range = region.ranges[i];
       EXPECT_LE(range.begin, region.code);
-      if (i != 0) EXPECT_GT(range.begin, region.ranges[i - 1].begin);
+      if (i != 0) {
+        EXPECT_GT(range.begin, region.ranges[i - 1].begin);
+      }
       if (range.part == CodePart::kInstruction) owners.insert({range.block, range.instruction});
     }
     for (std::size_t b = 0; b < region.blocks.size(); ++b) {
