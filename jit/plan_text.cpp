@@ -176,7 +176,7 @@ std::vector<PlanNote> plan_notes(const RegionPlan& plan, const PlannedInstructio
     } else if (p.live_after & kExactFlags) {
       notes.push_back({"flags-live", "flags wanted only if something faults"});
     }
-    if (dead != 0) notes.push_back({"flags-dead", flag_names(dead) + " nobody reads"});
+    if (dead != 0) notes.push_back({"flags-dead", "nobody reads " + flag_names(dead)});
   }
   if (p.may_leave) notes.push_back({"may-leave", "may leave"});
   note_branch(notes, plan, p);

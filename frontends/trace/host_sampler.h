@@ -1,4 +1,5 @@
-// Where the host's program counter is, looked at a thousand times per second of processor time.
+// Where the host's program counter is, looked at up to a thousand times per second of processor
+// time; hosts whose clock ticks more slowly give as many samples as ticks.
 #pragma once
 
 #include <signal.h>

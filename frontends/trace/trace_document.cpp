@@ -53,167 +53,6 @@ std::string why_made(const RecordedRegion& r) {
   return fmt::format("its first block ran {} times in the interpreter", r.runs);
 }
 
-class Writer {
- public:
-  Writer(const TraceRecorder& recorder, const TraceContext& context)
-      : recorder_(recorder), context_(context), host_(*context.cpu, *context.symbols) {}
-
-  json regions() const {
-    json list = json::array();
-    for (const auto& region : recorder_.regions()) list.push_back(region_json(*region));
-    return list;
-  }
-
- private:
-  json host_lines(const RecordedRegion& r, std::size_t range) const {
-    json lines = json::array();
-    for (const HostLine& line : host_.lines(r, range)) {
-      json item = json::array(
-          {line.offset, hex_bytes({r.code.data() + line.offset, line.bytes}), line.text});
-      if (!line.note.empty() || !line.topic.empty()) item.push_back(line.note);
-      if (!line.topic.empty()) item.push_back(line.topic);
-      lines.push_back(std::move(item));
-    }
-    return lines;
-  }
-  static void append(json& to, json&& lines) {
-    if (to.is_null()) to = json::array();
-    for (json& line : lines) to.push_back(std::move(line));
-  }
-
-  json region_json(const RecordedRegion& r) const {
-    json j;
-    j["id"] = r.id;
-    j["kind"] = kind_of(r.request);
-    j["rip"] = hex(r.request.rip);
-    add_symbol(j, r.request.rip);
-    if (r.physical != ~u64{0}) j["physical"] = hex(r.physical);
-    j["cpl"] = r.cpl;
-    j["bits"] = r.plan.code_bits;
-    j["cr3"] = hex(r.cr3);
-    j["key"] = hex(r.mode_key);
-    j["key_text"] = key_text(r.mode_key);
-    j["plan"] = plan_summary(r.plan, r.request);
-    j["made"] = {{"ns", r.made.ns}, {"instructions", r.made.instructions}, {"why", why_made(r)}};
-    j["generation"] = r.generation;
-    if (r.retired_at) {
-      j["retired"] = {
-          {"ns", r.retired_at->ns},
-          {"instructions", r.retired_at->instructions},
-          {"why", !r.retired                                 ? "the cache was emptied"
-                  : *r.retired == RetireCause::kBytesChanged ? "its guest code was written over"
-                                                             : "a superblock took its place"}};
-    }
-    if (r.counters != nullptr) j["entries"] = r.counters->entries;
-    j["executed"] = r.executed();
-    j["samples"] = r.samples;
-    j["guest_instructions"] = r.plan.instructions;
-    j["guest_bytes"] = r.guest_bytes();
-    j["host_address"] = hex(r.host);
-    j["host_bytes"] = r.code.size();
-    add_blocks(j, r);
-    add_groups(j, r);
-    add_exits(j, r);
-    return j;
-  }
-
-  void add_symbol(json& j, u64 address) const {
-    if (std::string name = context_.symbols->name_of(address); !name.empty())
-      j["symbol"] = std::move(name);
-  }
-
-  void add_blocks(json& j, const RecordedRegion& r) const {
-    json blocks = json::array();
-    for (std::size_t b = 0; b < r.plan.blocks.size(); ++b) {
-      const PlannedBlock& block = r.plan.blocks[b];
-      json item;
-      item["rip"] = hex(block.rip);
-      add_symbol(item, block.rip);
-      if (r.counters != nullptr && b < r.counters->blocks.size())
-        item["runs"] = r.counters->blocks[b];
-      if (block.next >= 0) item["next"] = block.next;
-      if (block.parent >= 0) item["parent"] = {block.parent, block.parent_index};
-      if (block.loop_head) item["loop"] = true;
-      json instructions = json::array();
-      std::size_t at = 0;
-      for (const PlannedInstruction& p : block.instructions) {
-        const std::size_t length = std::min<std::size_t>(p.insn->length, r.bytes[b].size() - at);
-        json insn;
-        insn["rip"] = hex(p.rip());
-        insn["bytes"] = hex_bytes({r.bytes[b].data() + at, length});
-        insn["text"] = disassemble(*p.insn, p.rip(), DecodeMode{static_cast<u8>(r.plan.code_bits)});
-        json notes = json::array();
-        for (const PlanNote& note : plan_notes(r.plan, p)) notes.push_back({note.topic, note.text});
-        insn["plan"] = std::move(notes);
-        if (p.target >= 0) insn["target"] = p.target;
-        instructions.push_back(std::move(insn));
-        at += length;
-      }
-      item["instructions"] = std::move(instructions);
-      blocks.push_back(std::move(item));
-    }
-    for (std::size_t i = 0; i < r.ranges.size(); ++i) {
-      const CodeRange& range = r.ranges[i];
-      if (range.part == CodePart::kConstants) continue;
-      json lines = host_lines(r, i);
-      if (lines.empty()) continue;
-      json* owner = &j;
-      if (range.block >= 0) {
-        owner = &blocks[static_cast<std::size_t>(range.block)];
-        if (range.instruction >= 0)
-          owner = &(*owner)["instructions"][static_cast<std::size_t>(range.instruction)];
-      }
-      static constexpr std::array<const char*, 5> kNames = {"start", "host", "rare", "end",
-                                                            "leave"};
-      append((*owner)[kNames[static_cast<std::size_t>(range.part)]], std::move(lines));
-    }
-    j["blocks"] = std::move(blocks);
-  }
-
-  static void add_groups(json& j, const RecordedRegion& r) {
-    json groups = json::array();
-    for (const AccessGroup& g : r.plan.groups) {
-      if (g.slot < 0) {
-        groups.push_back(nullptr);
-      } else {
-        groups.push_back({{"write", g.write},
-                          {"bytes", g.high - g.low},
-                          {"members", g.members},
-                          {"slot", g.slot}});
-      }
-    }
-    j["groups"] = std::move(groups);
-  }
-
-  void add_exits(json& j, const RecordedRegion& r) const {
-    json exits = json::array();
-    if (r.counters != nullptr) {
-      for (const auto& exit : r.counters->exits) {
-        json item = {{"kind", exit_name(exit.kind)},
-                     {"count", exit.count},
-                     {"block", exit.block},
-                     {"instruction", exit.instruction}};
-        if (exit.rip != 0 || exit.kind != ExitKind::kState) {
-          item["rip"] = hex(exit.rip);
-          add_symbol(item, exit.rip);
-        }
-        for (const auto& link : r.links) {
-          if (link.rip == exit.rip && exit.kind != ExitKind::kHot) item["to"] = link.to;
-        }
-        exits.push_back(std::move(item));
-      }
-    }
-    j["exits"] = std::move(exits);
-    json links = json::array();
-    for (const auto& link : r.links) links.push_back({{"to", link.to}, {"rip", hex(link.rip)}});
-    j["links"] = std::move(links);
-  }
-
-  const TraceRecorder& recorder_;
-  const TraceContext& context_;
-  HostCode host_;
-};
-
 std::string_view event_kind(EventKind kind) {
   switch (kind) {
     case EventKind::kException:
@@ -374,21 +213,200 @@ json totals_json(const TraceRecorder& recorder) {
 
 }  // namespace
 
-json trace_document(const TraceRecorder& recorder, const TraceContext& context) {
+// The code of one region, explained line by line.
+class TraceDocument::Writer {
+ public:
+  explicit Writer(const TraceContext& context)
+      : context_(context), host_(*context.cpu, *context.symbols) {}
+
+  json region_json(const RecordedRegion& r) const {
+    json j;
+    j["id"] = r.id;
+    j["kind"] = kind_of(r.request);
+    j["rip"] = hex(r.request.rip);
+    add_symbol(j, r.request.rip);
+    if (r.physical != ~u64{0}) j["physical"] = hex(r.physical);
+    j["cpl"] = r.cpl;
+    j["bits"] = r.plan.code_bits;
+    j["cr3"] = hex(r.cr3);
+    j["key"] = hex(r.mode_key);
+    j["key_text"] = key_text(r.mode_key);
+    j["plan"] = plan_summary(r.plan, r.request);
+    j["made"] = {{"ns", r.made.ns}, {"instructions", r.made.instructions}, {"why", why_made(r)}};
+    j["generation"] = r.generation;
+    if (r.retired_at) {
+      j["retired"] = {
+          {"ns", r.retired_at->ns},
+          {"instructions", r.retired_at->instructions},
+          {"why", !r.retired                                 ? "the cache was emptied"
+                  : *r.retired == RetireCause::kBytesChanged ? "its guest code was written over"
+                                                             : "a superblock took its place"}};
+    }
+    if (r.counters != nullptr) j["entries"] = r.counters->entries;
+    j["executed"] = r.executed();
+    j["samples"] = r.samples;
+    j["guest_instructions"] = r.plan.instructions;
+    j["guest_bytes"] = r.guest_bytes();
+    j["host_address"] = hex(r.host);
+    j["host_bytes"] = r.code.size();
+    add_blocks(j, r);
+    add_groups(j, r);
+    add_exits(j, r);
+    return j;
+  }
+
+ private:
+  json host_lines(const RecordedRegion& r, std::size_t range) const {
+    json lines = json::array();
+    for (const HostLine& line : host_.lines(r, range)) {
+      json item = json::array(
+          {line.offset, hex_bytes({r.code.data() + line.offset, line.bytes}), line.text});
+      if (!line.note.empty() || !line.topic.empty()) item.push_back(line.note);
+      if (!line.topic.empty()) item.push_back(line.topic);
+      lines.push_back(std::move(item));
+    }
+    return lines;
+  }
+  static void append(json& to, json&& lines) {
+    if (to.is_null()) to = json::array();
+    for (json& line : lines) to.push_back(std::move(line));
+  }
+
+  void add_symbol(json& j, u64 address) const {
+    if (std::string name = context_.symbols->name_of(address); !name.empty())
+      j["symbol"] = std::move(name);
+  }
+
+  void add_blocks(json& j, const RecordedRegion& r) const {
+    json blocks = json::array();
+    for (std::size_t b = 0; b < r.plan.blocks.size(); ++b) {
+      const PlannedBlock& block = r.plan.blocks[b];
+      json item;
+      item["rip"] = hex(block.rip);
+      add_symbol(item, block.rip);
+      if (r.counters != nullptr && b < r.counters->blocks.size())
+        item["runs"] = r.counters->blocks[b];
+      if (block.next >= 0) item["next"] = block.next;
+      if (block.parent >= 0) item["parent"] = {block.parent, block.parent_index};
+      if (block.loop_head) item["loop"] = true;
+      json instructions = json::array();
+      std::size_t at = 0;
+      for (const PlannedInstruction& p : block.instructions) {
+        const std::size_t length = std::min<std::size_t>(p.insn->length, r.bytes[b].size() - at);
+        json insn;
+        insn["rip"] = hex(p.rip());
+        insn["bytes"] = hex_bytes({r.bytes[b].data() + at, length});
+        insn["text"] = disassemble(*p.insn, p.rip(), DecodeMode{static_cast<u8>(r.plan.code_bits)});
+        json notes = json::array();
+        for (const PlanNote& note : plan_notes(r.plan, p)) notes.push_back({note.topic, note.text});
+        insn["plan"] = std::move(notes);
+        if (p.target >= 0) insn["target"] = p.target;
+        instructions.push_back(std::move(insn));
+        at += length;
+      }
+      item["instructions"] = std::move(instructions);
+      blocks.push_back(std::move(item));
+    }
+    for (std::size_t i = 0; i < r.ranges.size(); ++i) {
+      const CodeRange& range = r.ranges[i];
+      if (range.part == CodePart::kConstants) continue;
+      json lines = host_lines(r, i);
+      if (lines.empty()) continue;
+      json* owner = &j;
+      if (range.block >= 0) {
+        owner = &blocks[static_cast<std::size_t>(range.block)];
+        if (range.instruction >= 0)
+          owner = &(*owner)["instructions"][static_cast<std::size_t>(range.instruction)];
+      }
+      static constexpr std::array<const char*, 5> kNames = {"start", "host", "rare", "end",
+                                                            "leave"};
+      append((*owner)[kNames[static_cast<std::size_t>(range.part)]], std::move(lines));
+    }
+    j["blocks"] = std::move(blocks);
+  }
+
+  static void add_groups(json& j, const RecordedRegion& r) {
+    json groups = json::array();
+    for (const AccessGroup& g : r.plan.groups) {
+      if (g.slot < 0) {
+        groups.push_back(nullptr);
+      } else {
+        groups.push_back({{"write", g.write},
+                          {"bytes", g.high - g.low},
+                          {"members", g.members},
+                          {"slot", g.slot}});
+      }
+    }
+    j["groups"] = std::move(groups);
+  }
+
+  void add_exits(json& j, const RecordedRegion& r) const {
+    json exits = json::array();
+    if (r.counters != nullptr) {
+      for (const auto& exit : r.counters->exits) {
+        json item = {{"kind", exit_name(exit.kind)},
+                     {"count", exit.count},
+                     {"block", exit.block},
+                     {"instruction", exit.instruction}};
+        if (exit.rip != 0 || exit.kind != ExitKind::kState) {
+          item["rip"] = hex(exit.rip);
+          add_symbol(item, exit.rip);
+        }
+        for (const auto& link : r.links) {
+          if (link.rip == exit.rip && exit.kind != ExitKind::kHot) item["to"] = link.to;
+        }
+        exits.push_back(std::move(item));
+      }
+    }
+    j["exits"] = std::move(exits);
+    json links = json::array();
+    for (const auto& link : r.links) links.push_back({{"to", link.to}, {"rip", hex(link.rip)}});
+    j["links"] = std::move(links);
+  }
+
+  const TraceContext& context_;
+  HostCode host_;
+};
+
+TraceDocument::TraceDocument(const TraceRecorder& recorder, const TraceContext& context)
+    : recorder_(recorder), context_(context), writer_(std::make_unique<Writer>(context)) {}
+
+TraceDocument::~TraceDocument() = default;
+
+json TraceDocument::frame() const {
   json switches;
-  for (const auto& [name, on] : context.switches) switches[name] = on;
+  for (const auto& [name, on] : context_.switches) switches[name] = on;
   return {{"dragoman_trace", kTraceSchema},
           {"version", DRAGOMAN_VERSION},
-          {"command", context.command},
-          {"order", recorder.options().hottest ? "hottest" : "first"},
-          {"counters", recorder.options().counters},
+          {"command", context_.command},
+          {"order", recorder_.options().hottest ? "hottest" : "first"},
+          {"counters", recorder_.options().counters},
           {"switches", std::move(switches)},
-          {"totals", totals_json(recorder)},
-          {"regions", Writer(recorder, context).regions()},
-          {"timeline", timeline_json(recorder, *context.symbols)},
-          {"shadow", shadow_json(recorder, context)},
-          {"io", io_json(recorder, context)},
-          {"statistics", context.statistics}};
+          {"totals", totals_json(recorder_)},
+          {"timeline", timeline_json(recorder_, *context_.symbols)},
+          {"shadow", shadow_json(recorder_, context_)},
+          {"io", io_json(recorder_, context_)},
+          {"statistics", context_.statistics}};
+}
+
+json TraceDocument::region(std::size_t number) const {
+  return writer_->region_json(*recorder_.regions()[number]);
+}
+
+std::string TraceDocument::text() const {
+  std::string text = json_text(frame());
+  text.pop_back();
+  text += ",\"regions\":[";
+  for (std::size_t i = 0; i < regions(); ++i) {
+    if (i != 0) text += ',';
+    text += json_text(region(i));
+  }
+  text += "]}";
+  return text;
+}
+
+std::string json_text(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 json trace_events(const TraceRecorder& recorder, const TraceContext& context) {

@@ -31,7 +31,7 @@ struct TraceOptions {
   std::vector<u64> spaces;       ///< values of CR3 without its low 12 bits; empty: all
   u64 events = 4000;             ///< single events kept: the first half and the newest half
   bool counters = true;          ///< translations count their runs
-  bool samples = true;           ///< the host's program counter is looked at 1000 times a second
+  bool samples = true;           ///< the host's program counter is looked at
 
   bool wants(u64 rip, unsigned ring, u64 cr3) const;
 };

@@ -64,65 +64,84 @@ std::string base64(const std::vector<u8>& bytes) {
   return text;
 }
 
+using nlohmann::json;
+
 /// Regions whose code is compressed together.
 constexpr std::size_t kChunk = 32;
 
-/// First what the list, the graph and the search need, then the code of the regions in chunks, a
-/// line each, which the page unpacks when one of them is opened: a browser takes seconds to read
-/// all of it.
-std::vector<std::string> page_data(nlohmann::json document) {
-  using nlohmann::json;
-  constexpr auto kReplace = json::error_handler_t::replace;
-  std::vector<std::string> parts(1);
-  std::size_t number = 0;
-  for (json& region : document["regions"]) {
-    std::set<std::string> mnemonics;
-    std::map<std::string, unsigned> topics;
-    json outline = json::array();
-    for (const json& block : region["blocks"]) {
-      std::size_t bytes = 0;
-      for (const json& insn : block["instructions"]) {
-        const std::string& text = insn["text"].get_ref<const std::string&>();
-        mnemonics.insert(text.substr(0, text.find(' ')));
-        bytes += insn["bytes"].get_ref<const std::string&>().size() / 2;
-        for (const json& note : insn["plan"]) ++topics[note[0].get<std::string>()];
-      }
-      json item = {{"rip", block["rip"]}, {"bytes", bytes}};
-      for (const char* name : {"symbol", "runs", "loop"}) {
-        if (block.contains(name)) item[name] = block[name];
-      }
-      outline.push_back(std::move(item));
+/// What the list, the search and the graph need of a region; the rest goes into `detail`.
+json outline_of(json region, json& detail) {
+  std::set<std::string> mnemonics;
+  std::map<std::string, unsigned> topics;
+  json outline = json::array();
+  for (const json& block : region["blocks"]) {
+    std::size_t bytes = 0;
+    for (const json& insn : block["instructions"]) {
+      const std::string& text = insn["text"].get_ref<const std::string&>();
+      mnemonics.insert(text.substr(0, text.find(' ')));
+      bytes += insn["bytes"].get_ref<const std::string&>().size() / 2;
+      for (const json& note : insn["plan"]) ++topics[note[0].get<std::string>()];
     }
-    json detail;
-    for (const char* name : {"blocks", "start", "leave", "groups"}) {
-      if (!region.contains(name)) continue;
-      detail[name] = std::move(region[name]);
-      region.erase(name);
+    json item = {{"rip", block["rip"]}, {"bytes", bytes}};
+    for (const char* name : {"symbol", "runs", "loop"}) {
+      if (block.contains(name)) item[name] = block[name];
     }
-    region["outline"] = std::move(outline);
-    region["mnemonics"] = mnemonics;
-    region["topics"] = topics;
-    if (number++ % kChunk == 0) {
-      parts.emplace_back();
-    } else {
-      parts.back() += '\n';
-    }
-    parts.back() += detail.dump(-1, ' ', false, kReplace);
+    outline.push_back(std::move(item));
   }
-  parts[0] = document.dump(-1, ' ', false, kReplace);
-  return parts;
+  json ways = json::array();  // exits that were taken: address, times, translation linked to
+  for (const json& exit : region["exits"]) {
+    if (exit["count"] == 0 || exit["kind"] == "hot" || !exit.contains("rip")) continue;
+    ways.push_back({exit["rip"], exit["count"]});
+    if (exit.contains("to")) ways.back().push_back(exit["to"]);
+  }
+  for (const char* name : {"blocks", "start", "leave", "groups", "exits"}) {
+    if (!region.contains(name)) continue;
+    detail[name] = std::move(region[name]);
+    region.erase(name);
+  }
+  region["outline"] = std::move(outline);
+  region["ways"] = std::move(ways);
+  region["mnemonics"] = mnemonics;
+  region["topics"] = topics;
+  return region;
+}
+
+/// First the document with outlines of its regions, then their details in chunks, a line each,
+/// which the page unpacks when one of them is opened: a browser takes seconds to read all of it.
+Result<std::string> page_data(const TraceDocument& document) {
+  std::string chunks, chunk;
+  const auto script = [](const std::string& text) -> Result<std::string> {
+    auto packed = compressed(text);
+    if (!packed) return packed.error();
+    return fmt::format("<script type=\"application/gzip\" class=\"data\">{}</script>\n",
+                       base64(*packed));
+  };
+  json outlines = json::array();
+  for (std::size_t i = 0; i < document.regions(); ++i) {
+    json detail;
+    outlines.push_back(outline_of(document.region(i), detail));
+    chunk += json_text(detail);
+    if ((i + 1) % kChunk != 0 && i + 1 != document.regions()) {
+      chunk += '\n';
+      continue;
+    }
+    auto part = script(chunk);
+    if (!part) return part;
+    chunks += *part;
+    chunk.clear();
+  }
+  json frame = document.frame();
+  frame["regions"] = std::move(outlines);
+  auto first = script(json_text(frame));
+  if (!first) return first;
+  return *first + chunks;
 }
 
 }  // namespace
 
-Result<std::string> trace_page(nlohmann::json document) {
-  std::string data;
-  for (const std::string& part : page_data(std::move(document))) {
-    auto packed = compressed(part);
-    if (!packed) return packed.error();
-    data += fmt::format("<script type=\"application/gzip\" class=\"data\">{}</script>\n",
-                        base64(*packed));
-  }
+Result<std::string> trace_page(const TraceDocument& document) {
+  auto data = page_data(document);
+  if (!data) return data;
   // The page names where each piece belongs by a comment.
   struct Piece {
     std::string_view place;
@@ -132,7 +151,7 @@ Result<std::string> trace_page(nlohmann::json document) {
 #define PAGE_FILE(name) file(dragoman_trace_##name, dragoman_trace_##name##_end)
   const std::array pieces = {
       Piece{"<!--style-->", "<style>\n" + PAGE_FILE(style_css) + "</style>"},
-      Piece{"<!--data-->", data},
+      Piece{"<!--data-->", *data},
       Piece{"<!--program-->", "<script>\n\"use strict\";\n" + PAGE_FILE(explain_js) +
                                   PAGE_FILE(model_js) + PAGE_FILE(list_js) + PAGE_FILE(region_js) +
                                   PAGE_FILE(graph_js) + PAGE_FILE(timeline_js) +

@@ -3,13 +3,12 @@
 
 #include <string>
 
-#include <nlohmann/json.hpp>
-
 #include "base/result.h"
+#include "frontends/trace/trace_document.h"
 
 namespace dragoman {
 
-/// `document` is that of trace_document(); it is compressed into the page.
-Result<std::string> trace_page(nlohmann::json document);
+/// `document` is compressed into the page.
+Result<std::string> trace_page(const TraceDocument& document);
 
 }  // namespace dragoman

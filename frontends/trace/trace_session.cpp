@@ -79,14 +79,11 @@ Result<void> TraceSession::finish(const std::string& statistics) {
                       {"vectors", translator_.vectors},
                       {"superblocks", translator_.superblocks},
                       {"spaces", translator_.address_spaces}};
-  constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
   if (options_->format == TraceFormat::kChrome)
-    return write_file(options_->path,
-                      trace_events(*recorder_, context).dump(-1, ' ', false, kReplace));
-  nlohmann::json document = trace_document(*recorder_, context);
-  if (options_->format == TraceFormat::kJson)
-    return write_file(options_->path, document.dump(-1, ' ', false, kReplace));
-  auto page = trace_page(std::move(document));
+    return write_file(options_->path, json_text(trace_events(*recorder_, context)));
+  const TraceDocument document(*recorder_, context);
+  if (options_->format == TraceFormat::kJson) return write_file(options_->path, document.text());
+  auto page = trace_page(document);
   if (!page) return page.error();
   return write_file(options_->path, *page);
 }

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "frontends/trace/host_code.h"
+#include "frontends/cli/options.h"
 #include "frontends/trace/snippet.h"
 #include "frontends/trace/symbols.h"
 #include "frontends/trace/timeline.h"
@@ -59,6 +59,24 @@ TEST(TraceOptions, WrongOnesAreNamed) {
     ASSERT_FALSE(o.ok()) << text;
     EXPECT_NE(o.error().message.find("-trace"), std::string::npos) << o.error().message;
   }
+}
+
+TEST(TraceOptions, TheCommandLineTakesThem) {
+  const auto parse = [](std::vector<const char*> words) {
+    words.insert(words.begin(), "dragoman");
+    return parse_options(static_cast<int>(words.size()), words.data());
+  };
+  const auto good = parse({"-trace", "a.html,limit=7", "-trace-symbols", "b.map,slide=-0x1000"});
+  ASSERT_TRUE(good.ok());
+  ASSERT_TRUE(good->options.trace.has_value());
+  EXPECT_EQ(good->options.trace->limit, 7u);
+  ASSERT_EQ(good->options.trace_symbols.size(), 1u);
+  EXPECT_EQ(good->options.trace_symbols[0].slide, -0x1000);
+  EXPECT_EQ(good->options.command,
+            "dragoman -trace a.html,limit=7 -trace-symbols b.map,slide=-0x1000");
+  EXPECT_FALSE(parse({"-trace", "a.html", "-accel", "lockstep"}).ok());
+  EXPECT_FALSE(parse({"-trace", "a.html,limit=0"}).ok());
+  EXPECT_FALSE(parse({"-trace-symbols", "b.map,offset=1"}).ok());
 }
 
 // --- Symbols ----------------------------------------------------------------------------------

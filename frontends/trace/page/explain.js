@@ -47,7 +47,7 @@ const EXPLAIN = {
   "narrow": ["Narrow", "A variant in which every access has its own probe: made when a shared span met the end of a page or could not be had.", ""],
   "key": ["Block key", "What else decides what the bytes mean: code size, privilege level, CR0.TS, AVX, the shadow table in use. The same bytes under another key are another block.", SDM + "vol. 3, 2.5"],
   "ratio": ["Size ratio", "Bytes of host code for each byte of guest code, with everything kept out of the main line.", ""],
-  "time": ["Share of time", "The host's program counter was looked at 1000 times per second of processor time; this is the share that fell into this code.", ""],
+  "time": ["Share of time", "The host's program counter is looked at while the guest runs, up to 1000 times per second of processor time (as often as the host's clock allows); this is the share that fell into this code.", ""],
   "chained": ["Chained", "Exits that were patched to jump straight to the code of their target.", ""],
   "shadow": ["Shadow page table", "A direct-mapped table from guest-linear pages to host memory with the rights of the current address space and privilege, filled from page walks. It plays the part of the processor's TLB.", SDM + "vol. 3, 4.10.2"],
   "flush-everything": ["Everything", "Paging or rights changed (CR0, CR4, EFER), or memory moved.", SDM + "vol. 3, 4.10.4.1"],

@@ -16,11 +16,10 @@ function graphEdges(nodes) {
   };
   for (const r of nodes) {
     if (trace.counters) {
-      for (const e of r.exits) {
-        if (!e.count || e.kind === "hot") continue;
+      for (const [rip, count, linked] of r.ways) {
         // A superblock may have taken the place of the linked translation.
-        const to = inside.has(e.to) ? e.to : byRip.get(e.rip);
-        if (to !== undefined) add(r.id, to, e.count);
+        const to = inside.has(linked) ? linked : byRip.get(rip);
+        if (to !== undefined) add(r.id, to, count);
       }
     } else {
       for (const l of r.links) add(r.id, l.to, 1);
