@@ -161,10 +161,14 @@ std::vector<PlanNote> plan_notes(const RegionPlan& plan, const PlannedInstructio
   note_access(notes, plan, p.operand, "memory");
   note_access(notes, plan, p.stack, "stack");
   if (p.insn->has(kInsnLock)) notes.push_back({"locked", "locked"});
-  if (const std::string written = register_names(p.registers_written); !written.empty())
-    notes.push_back({"registers", "writes " + written});
-  if (const std::string homes = register_homes(p); !homes.empty())
-    notes.push_back({"registers", homes});
+  if (p.how == Emission::kInterpreted) {
+    notes.push_back({"registers", "may change any register"});
+  } else {
+    if (const std::string written = register_names(p.registers_written); !written.empty())
+      notes.push_back({"registers", "writes " + written});
+    if (const std::string homes = register_homes(p); !homes.empty())
+      notes.push_back({"registers", homes});
+  }
   const u32 read = info.flags_read & kArithmeticFlags;
   const u32 written = (info.flags_written | info.flags_undefined) & kArithmeticFlags;
   if (read != 0) notes.push_back({"flags-read", "reads " + flag_names(read)});

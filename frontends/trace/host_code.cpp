@@ -46,6 +46,32 @@ bool is_scratch(x86_reg reg) {
   }
 }
 
+/// Of an instruction that reaches nothing with a name: part of a probe, the guest's access itself,
+/// or other work in the scratch registers.
+std::string_view scratch_topic(const cs_x86& x86) {
+  const auto touches = [](const cs_x86_op& op) {
+    return op.type == X86_OP_REG   ? is_scratch(op.reg)
+           : op.type == X86_OP_MEM ? is_scratch(op.mem.base) || is_scratch(op.mem.index)
+                                   : false;
+  };
+  const cs_x86_op* memory = nullptr;
+  bool any = false;
+  for (unsigned i = 0; i < x86.op_count; ++i) {
+    any |= touches(x86.operands[i]);
+    if (x86.operands[i].type == X86_OP_MEM && touches(x86.operands[i])) memory = &x86.operands[i];
+  }
+  if (!any) return "";
+  if (x86.operands[0].type == X86_OP_REG && is_scratch(x86.operands[0].reg)) {
+    const u8 opcode = x86.opcode[0];
+    constexpr u8 kRorx = 0xf0, kGroup1 = 0x81, kGroup1Short = 0x83, kSubtract = 0x2b, kAdd = 0x03;
+    if (opcode == kRorx || opcode == kGroup1 || opcode == kGroup1Short) return "probe";
+    if (memory != nullptr && memory->mem.base == X86_REG_R15 && memory->mem.disp <= 24)
+      return "probe";
+    return opcode == kSubtract || opcode == kAdd ? "probe" : "scratch";
+  }
+  return memory != nullptr ? "access" : "scratch";
+}
+
 }  // namespace
 
 struct HostCode::Library {
@@ -168,7 +194,7 @@ std::vector<HostLine> HostCode::lines(const RecordedRegion& region, std::size_t 
         line.topic = "flags-loaded";
         break;
       default:
-        if (line.topic.empty() && scratch) line.topic = "scratch";
+        if (line.topic.empty()) line.topic = scratch_topic(x86);
         break;
     }
     lines.push_back(std::move(line));

@@ -108,6 +108,11 @@ Result<void> trace_snippet(const SnippetOptions& options) {
   bench.write(base, *code);
   for (unsigned i = 0; i < kHlts; ++i) bench.write(base + code->size() + i, kHlt);
   CpuState& state = bench.state();
+  state.cr4 |= kCr4Osfxsr | kCr4Osxmmexcpt;  // SSE and AVX, as a kernel sets them up
+  if (bench.cpu().has(Feature::kXsave)) {
+    state.cr4 |= kCr4Osxsave;
+    state.xcr0 = bench.cpu().model().xcr0_mask();
+  }
   state.rip() = base;
   state.regs[kRsp] = options.bits == 16 ? (base >= 0x1000 ? base : 0xfffe) : ram - kStackBelow;
   for (const auto& [number, value] : options.registers) state.regs[number] = value;

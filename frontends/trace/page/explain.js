@@ -39,6 +39,7 @@ const EXPLAIN = {
   "handler": ["Handler", "The interpreter executes this one instruction: devices, accesses over a page's end, faults, and what has no host form.", ""],
   "branch": ["Branch", "A jump inside the region's code.", ""],
   "scratch": ["Address", "r14 and r15 of the host are scratch: here they form an address or carry a value between host instructions.", ""],
+  "access": ["The access", "The guest's instruction itself, on the host address the probe left in r14 (or on the guest's register and the distance a group keeps).", ""],
   "segment": ["Segment", "Base, limit or rights of a segment register. Flat segments cost nothing; FS and GS add their base, others also check the limit.", SDM + "vol. 3, 5.3"],
   "vector-state": ["Vector state", "MXCSR and the vector registers are the guest's while translated code runs, and the host's in C++.", SDM + "vol. 1, 10.2.3"],
   "counter": ["Counter of the trace", "Only there because this run is traced: counts how often this place ran. Without -trace this code is not emitted.", ""],

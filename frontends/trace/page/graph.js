@@ -1,5 +1,5 @@
 // Hot translations and the ways between them, drawn in layers.
-const NODE = { width: 216, height: 38, gapX: 26, gapY: 60 };
+const NODE = { width: 216, height: 38, gapX: 44, gapY: 60, perRow: 6 };
 
 /** Edges by counted exits where they are linked; by links alone without counters. */
 function graphEdges(nodes) {
@@ -65,7 +65,20 @@ function layers(nodes, edges) {
     }
     place();
   }
-  return { rows, rank, position };
+  return wrapped(rows, edges);
+}
+
+/** Rows that fit a page: what has no edges comes last, and long rows are broken. */
+function wrapped(rows, edges) {
+  const joined = new Set(edges.filter(e => e.from !== e.to).flatMap(e => [e.from, e.to]));
+  const lone = rows.flat().filter(id => !joined.has(id));
+  const result = [];
+  for (const row of [...rows.map(row => row.filter(id => joined.has(id))), lone]) {
+    for (let i = 0; i < row.length; i += NODE.perRow) result.push(row.slice(i, i + NODE.perRow));
+  }
+  const rank = new Map();
+  result.forEach((row, y) => row.forEach(id => rank.set(id, y)));
+  return { rows: result, rank };
 }
 
 function showGraph() {
