@@ -20,6 +20,11 @@ constexpr std::array kCategoryNames = {
     CategoryName{"guest_errors", LogCategory::kGuestErrors},
     CategoryName{"unimp", LogCategory::kUnimplemented},
     CategoryName{"jit-stats", LogCategory::kJitStats},
+    CategoryName{"cpu", LogCategory::kCpu},
+    CategoryName{"op", LogCategory::kOp},
+    CategoryName{"out_asm", LogCategory::kOutAsm},
+    CategoryName{"mmu", LogCategory::kMmu},
+    CategoryName{"page", LogCategory::kPage},
 };
 
 }  // namespace
@@ -43,7 +48,7 @@ Result<void> Log::enable(std::string_view categories) {
     if (!found) {
       return error(
           "unknown log category '{}' in -d; known are int, in_asm, exec, guest_errors, unimp, "
-          "jit-stats",
+          "jit-stats, cpu, op, out_asm, mmu, page",
           name);
     }
   }

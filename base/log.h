@@ -21,6 +21,11 @@ enum class LogCategory : u32 {
   kGuestErrors = 1 << 3,    ///< `-d guest_errors`: things a correct guest would not do
   kUnimplemented = 1 << 4,  ///< `-d unimp`: unimplemented registers, reported on every use
   kJitStats = 1 << 5,       ///< `-d jit-stats`: statistics of the translator at the end of a run
+  kCpu = 1 << 6,            ///< `-d cpu`: registers before every executed instruction
+  kOp = 1 << 7,             ///< `-d op`: the plan of each translation
+  kOutAsm = 1 << 8,         ///< `-d out_asm`: host code of each translation
+  kMmu = 1 << 9,            ///< `-d mmu`: shadow page tables: entries made and dropped
+  kPage = 1 << 10,          ///< `-d page`: page walks that failed, and pages of devices
 };
 
 /// Where a machine writes what it has to say. Each machine owns one; there is no global log.

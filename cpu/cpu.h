@@ -25,6 +25,7 @@
 #include "cpu/execute/flags.h"
 #include "cpu/execute/translation.h"
 #include "cpu/model/cpu_model.h"
+#include "cpu/observer.h"
 #include "cpu/state.h"
 #include "memory/guest_memory.h"
 #include "memory/memory_map.h"
@@ -95,6 +96,8 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   /// wrong translation can be narrowed down.
   void limit_blocks(unsigned instructions);
   FaultLog fault_log;  ///< the newest events, for reports
+  /// Who is told of events, page walks and devices, or null. Outlives its use here.
+  CpuObserver* observer = nullptr;
 
   /// What a debugger of the host wants to stop at, or null. Outlives its use here; after every
   /// change of its lists debug_points_changed() is to be called, between two runs.
@@ -398,8 +401,9 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   bool attention() const { return attention_.load(std::memory_order_relaxed) != 0; }
   /// After a write to DR7 or DR0..DR3.
   void update_watchpoints();
-  /// IN, OUT, INS, OUTS with CR4.DE: notes a debug trap when a breakpoint covers the port.
-  void check_io_breakpoints(u16 port, unsigned size);
+  /// IN, OUT, INS, OUTS are about to access a port: with CR4.DE notes a debug trap when a
+  /// breakpoint covers it.
+  void before_port_access(u16 port, unsigned size, bool write);
   /// Data breakpoints hit by the current instruction collect here (DR6 bits).
   void note_debug_trap(u32 dr6_bits) { state.pending_debug |= dr6_bits; }
   /// Interrupt and step conditions may have changed: look at them before the next instruction.
@@ -414,6 +418,8 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   /// Report of a triple fault or of `info registers`: registers, segments, page walk of RIP and the
   /// last instructions.
   std::string describe();
+  /// General registers, RIP, flags and mode in five lines.
+  std::string describe_registers() const;
   /// Chain of faults that led to shutdown, for the triple-fault report.
   std::string fault_history() const;
 
@@ -446,6 +452,7 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   [[nodiscard]] bool walk_tables(u64 linear, AccessType type, Privilege privilege, PageWalk& walk,
                                  bool write_intent);
   void after_page_fault(u64 linear);
+  void note_flush(ShadowFlush what, u64 linear = 0);
   [[nodiscard]] bool access_slow(u64 linear, void* data, unsigned size, AccessType type,
                                  Privilege privilege, unsigned segment, bool write_intent);
   void access_page(u64 linear, void* data, unsigned size, AccessType type, const PageWalk& walk);
@@ -456,6 +463,8 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   u32 flat_segments() const;
   ShadowTable* view_for(Privilege privilege);
   void fill_shadow(ShadowTable& table, u64 linear, AccessType type, const PageWalk& walk);
+  void enter_in_shadow(ShadowTable& table, u64 linear, AccessType type, const PageWalk& walk);
+  void note_walk(ShadowTable& table, u64 linear, AccessType type, const PageWalk& walk);
   void update_fetch_context();
   void check_data_breakpoints(u64 linear, unsigned size, AccessType type);
   bool page_watched(u64 linear_page) const;

@@ -74,7 +74,7 @@ std::string Cpu::describe_page_walk(u64 linear) {
   return text;
 }
 
-std::string Cpu::describe() {
+std::string Cpu::describe_registers() const {
   std::string text;
   for (unsigned i = 0; i < 16; ++i) {
     text += fmt::format("{:>3}={:016x}{}", kGprNames[i], state.regs[i], i % 4 == 3 ? "\n" : " ");
@@ -82,6 +82,11 @@ std::string Cpu::describe() {
   text += fmt::format("rip={:016x} rflags={:08x} cpl={} {}-bit{}{}{}{}\n", state.rip(), rflags(),
                       cpl(), mode_.code_bits, protected_mode() ? "" : " real", v86() ? " v86" : "",
                       long_mode() ? " long" : "", state.in_smm ? " smm" : "");
+  return text;
+}
+
+std::string Cpu::describe() {
+  std::string text = describe_registers();
   for (unsigned i = 0; i < kSegmentCount; ++i) text += segment_line(i, state.segments[i]);
   text += fmt::format("gdtr={:016x}/{:04x} idtr={:016x}/{:04x}\n", state.gdtr.base,
                       state.gdtr.limit, state.idtr.base, state.idtr.limit);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <deque>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -12,6 +13,7 @@
 namespace dragoman {
 
 struct TranslatedRegion;
+struct RegionCounters;
 
 /// An instruction that may call into C++: what the callee needs to know.
 struct Site {
@@ -65,6 +67,7 @@ struct TranslatedRegion {
   i32 runs_left = kRunsToSuperblock;
   u32 context = 0;              ///< fetch context its pages were looked up in last
   unsigned chunk = 0;           ///< of the code cache
+  u64 id = 0;                   ///< counts translations
   const u8* entry = nullptr;    ///< begins with five bytes that may become a jump elsewhere
   const u8* body = nullptr;     ///< behind the guard
   const u8* retired = nullptr;  ///< code that leaves at the region's own start
@@ -74,6 +77,7 @@ struct TranslatedRegion {
   std::vector<Block*> members;
   std::vector<GuardedPage> pages;
   std::vector<ExitRecord*> incoming;  ///< links that lead here
+  std::shared_ptr<RegionCounters> counters;  ///< null unless runs are counted
 };
 
 class CodeCache {

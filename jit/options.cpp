@@ -19,6 +19,7 @@ constexpr TranslatorOptionInfo kInfos[] = {
     {"calls", "superblocks go into functions they call"},
     {"spaces", "shadow tables of other CR3 values are kept"},
     {"legacy", "16- and 32-bit code too"},
+    {"counters", "translated code counts its runs, as -trace wants (off)"},
     {"perfmap", "/tmp/perf-PID.map names translated code for perf (off)"},
 };
 
@@ -33,6 +34,7 @@ constexpr std::pair<std::string_view, bool TranslatorOptions::*> kSwitches[] = {
     {"calls", &TranslatorOptions::calls},
     {"spaces", &TranslatorOptions::address_spaces},
     {"legacy", &TranslatorOptions::legacy},
+    {"counters", &TranslatorOptions::counters},
     {"perfmap", &TranslatorOptions::perfmap},
 };
 

@@ -24,6 +24,7 @@ struct TranslatorOptions {
   bool calls = true;                 ///< superblocks go into functions and other pages
   bool address_spaces = true;        ///< shadow tables of other CR3 values are kept
   bool legacy = true;                ///< 16- and 32-bit code too
+  bool counters = false;             ///< regions count their runs, for traces
   bool perfmap = false;              ///< /tmp/perf-PID.map names translated code for perf
 };
 

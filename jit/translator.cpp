@@ -8,6 +8,7 @@
 
 #include "cpu/isa/rows.h"
 #include "jit/emit/emit.h"
+#include "jit/region_observer.h"
 
 namespace dragoman {
 namespace {
@@ -199,7 +200,11 @@ TranslatedRegion* Translator::translate(Block& block, const RegionRequest& reque
   region.limit = code_limit(cpu_);
   region.chunk = cache_.current_index();
   region.pages = plan.pages;
-  if (!emit_region(cpu_, plan, options_, region, cache_, *storage_)) {
+  region.id = ++region_ids_;
+  if (options_.counters) region.counters = std::make_shared<RegionCounters>();
+  EmittedCode emitted;
+  if (!emit_region(cpu_, plan, options_, region, cache_, *storage_,
+                   observer_ != nullptr ? &emitted : nullptr)) {
     chunk.regions.pop_back();
     chunk.sites.resize(sites);
     chunk.exits.resize(exits);
@@ -219,7 +224,25 @@ TranslatedRegion* Translator::translate(Block& block, const RegionRequest& reque
   ++translated_count_;
   translated_instructions_ += plan.instructions;
   if (options_.perfmap) write_perf_map(region);
+  if (observer_ != nullptr) report(region, plan, request, emitted);
   return &region;
+}
+
+void Translator::report(const TranslatedRegion& region, const RegionPlan& plan,
+                        const RegionRequest& request, const EmittedCode& emitted) const {
+  RegionRecord record;
+  record.id = region.id;
+  record.cpu = &cpu_;
+  record.plan = &plan;
+  record.request = request;
+  record.runs = region.head->runs;
+  record.code = emitted.code;
+  record.place = emitted.place;
+  record.entry = emitted.place.offset_of(reinterpret_cast<u64>(region.entry));
+  record.ranges = emitted.ranges;
+  record.exits = emitted.exits;
+  record.counters = region.counters;
+  observer_->translated(record);
 }
 
 /// Empties the oldest part of the cache when the region may not fit into the current one.
@@ -238,7 +261,7 @@ void Translator::make_room(const RegionPlan& plan) {
 /// Forgets all regions of a chunk. Records of theirs are about to go, so nothing may point at them.
 void Translator::empty_chunk(unsigned index) {
   CodeCache::Chunk& chunk = cache_.chunk(index);
-  for (TranslatedRegion& region : chunk.regions) retire(region);
+  for (TranslatedRegion& region : chunk.regions) retire(region, RetireCause::kMadeRoom);
   std::vector<TranslatedRegion*> targets;
   for (ExitRecord& exit : chunk.exits) {
     if (exit.linked != nullptr && !exit.linked->dead) targets.push_back(exit.linked);
@@ -327,6 +350,7 @@ void Translator::promote(Block& block, TranslatedRegion& region) {
     return;
   }
   better->context = static_cast<u32>(TranslatorAccess::current_fetch_context(cpu_) >> 32);
+  if (observer_ != nullptr) observer_->retired(region.id, RetireCause::kSuperseded);
   better->plain = &region;
   region.better = better;
   cache_.write(region.entry, jump_code(region.entry, better->entry));
@@ -369,7 +393,9 @@ void Translator::link(ExitRecord& exit, TranslatedRegion& target) {
   }
   exit.linked = &target;
   target.incoming.push_back(&exit);
+  if (observer_ != nullptr) observer_->linked(exit.region->id, target.id, exit.rip);
   ++linked_count_;
+  if (observer_ != nullptr) observer_->linked(exit.region->id, target.id, exit.rip);
   if (exit.kind == ExitKind::kNarrow) ++narrow_count_;
 }
 
@@ -379,9 +405,10 @@ void Translator::unlink(ExitRecord& exit) {
 }
 
 /// Takes a region out of use. It may be running, and others may be on their way to it.
-void Translator::retire(TranslatedRegion& region) {
+void Translator::retire(TranslatedRegion& region, RetireCause cause) {
   if (region.dead) return;
   region.dead = true;
+  if (observer_ != nullptr) observer_->retired(region.id, cause);
   cache_.write(region.entry, jump_code(region.entry, region.retired));
   for (ExitRecord* exit : region.incoming) unlink(*exit);
   region.incoming.clear();
@@ -416,10 +443,12 @@ void Translator::forget(Block& block) {
 }
 
 void Translator::forget_all() {
+  if (observer_ != nullptr) observer_->cache_emptied();
   for (auto& [block, translations] : owners_) {
     block->translated = nullptr;
     block->runs = 0;
   }
+  if (observer_ != nullptr) observer_->cache_emptied(full);
   owners_.clear();
   pending_exit_ = nullptr;
   cpu_.jump_table.clear();

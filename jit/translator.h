@@ -12,6 +12,7 @@
 #include "jit/emit/emit.h"
 #include "jit/options.h"
 #include "jit/plan.h"
+#include "jit/region_observer.h"
 
 namespace dragoman {
 
@@ -89,6 +90,12 @@ class Translator final : public Translation {
   void forget_all() override;
   std::string describe_statistics() const override;
 
+  /// Who is told what is made and forgotten, or null. Outlives its use here.
+  void set_observer(RegionObserver* observer) { observer_ = observer; }
+
+  /// Who is told what is made and forgotten, or null. Outlives its use here.
+  void set_observer(RegionObserver* observer) { observer_ = observer; }
+
   /// Since the start, forgotten ones included.
   u64 blocks_translated() const { return translated_count_; }
   /// Jumps from region to region that were patched in since the start.
@@ -117,16 +124,24 @@ class Translator final : public Translation {
   void empty_chunk(unsigned index);
   void link(ExitRecord& exit, TranslatedRegion& target);
   void unlink(ExitRecord& exit);
-  void retire(TranslatedRegion& region);
+  void retire(TranslatedRegion& region, RetireCause cause = RetireCause::kBytesChanged);
   void take_out_superblock(TranslatedRegion& better);
   void promote(Block& block, TranslatedRegion& region);
   const u8* guard(TranslatedRegion& region);
+  void report(const TranslatedRegion& region, const RegionPlan& plan, const RegionRequest& request,
+              const EmittedCode& emitted) const;
   void write_perf_map(const TranslatedRegion& region);
 
+  void report(const TranslatedRegion& region, const RegionPlan& plan, const RegionRequest& request,
+              const EmittedRegion& emitted) const;
+
   Cpu& cpu_;
+  RegionObserver* observer_ = nullptr;
   TranslatorOptions options_;
   CodeCache cache_;
   EmitterStoragePointer storage_;
+  RegionObserver* observer_ = nullptr;
+  u64 region_ids_ = 0;
   std::vector<std::pair<Block*, std::unique_ptr<BlockTranslations>>> owners_;
   using Enter = ExitRecord* (*)(TranslatorFrame* frame, const void* code);
   Enter enter_ = nullptr;

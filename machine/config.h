@@ -20,6 +20,8 @@
 namespace dragoman {
 
 class Cpu;
+class CpuObserver;
+class RegionObserver;
 class Translation;
 
 enum class DriveInterface : u8 { kIde, kVirtio, kFloppy, kSata, kNvme };
@@ -69,6 +71,9 @@ struct MachineConfig {
   TranslatorOptions translator;
   /// Makes another translation than the one of jit/ and installs it, for tests; may be empty.
   std::function<std::unique_ptr<Translation>(Cpu&, const TranslatorOptions&)> make_translation;
+  /// Who watches the processor and the translator of jit/, or null; they outlive the machine.
+  CpuObserver* cpu_observer = nullptr;
+  RegionObserver* region_observer = nullptr;
   std::optional<unsigned> icount_shift;  ///< virtual time by instruction count
   u64 rtc_unix_seconds = 0;              ///< date of the RTC at power-on
   u64 random_seed = 0;                   ///< of RDRAND and virtio-rng when time is by icount

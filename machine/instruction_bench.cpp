@@ -54,9 +54,15 @@ InstructionBench::InstructionBench(const CpuModel& model, std::unique_ptr<GuestM
   if (engine == BenchEngine::kTranslator) {
     TranslatorOptions options;
     options.runs_before_translation = 1;
-    translator_ = std::make_unique<Translator>(cpu_, options);
+    translate(options);
   }
   enter(BenchMode::kReal);
+}
+
+void InstructionBench::translate(const TranslatorOptions& options, RegionObserver* observer) {
+  translator_.reset();
+  translator_ = std::make_unique<Translator>(cpu_, options);
+  translator_->set_observer(observer);
 }
 
 CpuWiring InstructionBench::wiring() {

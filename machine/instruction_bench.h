@@ -57,6 +57,9 @@ class InstructionBench {
       const CpuModel& model, u64 ram_bytes = kDefaultRam,
       BenchEngine engine = BenchEngine::kInterpreter);
 
+  /// Translates from now on, with nothing translated yet; `observer` may be null.
+  void translate(const TranslatorOptions& options, RegionObserver* observer = nullptr);
+
   /// Everything as after reset, RAM zero, then the given mode. CS:IP, the stack pointer and the
   /// general registers are zero.
   void enter(BenchMode mode);

@@ -48,7 +48,9 @@ void Machine::translate(const TranslatorOptions& options) {
     translation_ = config_.make_translation(cpu, options);
     return;
   }
-  translation_ = std::make_unique<Translator>(cpu, options);
+  auto translator = std::make_unique<Translator>(cpu, options);
+  translator->set_observer(config_.region_observer);
+  translation_ = std::move(translator);
 }
 
 Machine::~Machine() = default;

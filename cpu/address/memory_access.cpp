@@ -124,6 +124,7 @@ void Cpu::access_page(u64 linear, void* data, unsigned size, AccessType type,
     }
     return;
   }
+  if (observer != nullptr) observer->device_accessed(physical.value, size, write);
   // Registers: as one access when the size is one a bus can do, else byte by byte.
   if (size == 1 || size == 2 || size == 4 || size == 8) {
     if (write) {
@@ -157,6 +158,25 @@ ShadowTable* Cpu::view_for(Privilege privilege) {
 }
 
 void Cpu::fill_shadow(ShadowTable& table, u64 linear, AccessType type, const PageWalk& walk) {
+  enter_in_shadow(table, linear, type, walk);
+  if (observer != nullptr) note_walk(table, linear, type, walk);
+}
+
+void Cpu::note_walk(ShadowTable& table, u64 linear, AccessType type, const PageWalk& walk) {
+  ShadowFill fill;
+  fill.linear = linear;
+  fill.physical = (walk.physical & ~kPageMask) | (linear & kPageMask);
+  fill.page_bytes = walk.page_bytes;
+  fill.fetch = type == AccessType::kExecute;
+  fill.global = walk.global;
+  fill.user = walk.user;
+  const ShadowTable::Entry& e = table.entry(linear >> kPageShift);
+  fill.writable = e.writable(linear, 1);
+  fill.direct = fill.fetch ? table.fetch(linear >> kPageShift) != nullptr : e.readable(linear, 1);
+  observer->page_walked(fill);
+}
+
+void Cpu::enter_in_shadow(ShadowTable& table, u64 linear, AccessType type, const PageWalk& walk) {
   const u64 page = linear >> kPageShift;
   if (spaces_->never_filled(table) || page_watched(page)) return;
   if (debug_ != nullptr && type != AccessType::kExecute && debug_->watches_page(page)) return;
@@ -324,7 +344,8 @@ void Cpu::check_data_breakpoints(u64 linear, unsigned size, AccessType type) {
   }
 }
 
-void Cpu::check_io_breakpoints(u16 port, unsigned size) {
+void Cpu::before_port_access(u16 port, unsigned size, bool write) {
+  if (observer != nullptr) observer->port_accessed(port, size, write);
   if (!(state.cr4 & kCr4De)) return;
   const u32 hits = matching_breakpoints(port, size, 1u << 2);
   if (hits != 0) {

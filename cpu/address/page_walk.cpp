@@ -209,16 +209,22 @@ bool Cpu::load_pdptes(u64 cr3) {
   return true;
 }
 
+void Cpu::note_flush(ShadowFlush what, u64 linear) {
+  if (observer != nullptr) observer->shadow_flushed(what, linear);
+}
+
 void Cpu::flush_tlb(bool global_too) {
   if (global_too) {
     spaces_->flush_all();
   } else {
     spaces_->flush_current();
   }
+  note_flush(global_too ? ShadowFlush::kEverything : ShadowFlush::kAddressSpace);
   update_fetch_context();
 }
 
 void Cpu::flush_tlb_page(u64 linear) {
+  note_flush(ShadowFlush::kPage, linear);
   (void)spaces_->flush_page(linear >> kPageShift);
   update_fetch_context();
 }
@@ -226,6 +232,7 @@ void Cpu::flush_tlb_page(u64 linear) {
 // A page fault also drops what is cached for its address, so that it does not come again when the
 // tables in memory say otherwise by now (SDM vol. 3, 4.10.4.1).
 void Cpu::after_page_fault(u64 linear) {
+  if (observer != nullptr) observer->page_walk_failed(linear, fault_.error_code);
   if (!spaces_->flush_page(linear >> kPageShift)) return;
   update_fetch_context();
 }
@@ -233,20 +240,24 @@ void Cpu::after_page_fault(u64 linear) {
 void Cpu::address_space_changed(bool keep) {
   spaces_->select(current_pcid());
   if (!keep) spaces_->flush_current();
+  note_flush(keep ? ShadowFlush::kKept : ShadowFlush::kAddressSpace);
   update_mode();
 }
 
 void Cpu::flush_tlb_page_of(u16 pcid, u64 linear) {
+  note_flush(ShadowFlush::kPage, linear);
   spaces_->flush_page_of(pcid, linear >> kPageShift);
   update_fetch_context();
 }
 
 void Cpu::flush_tlb_of(u16 pcid) {
+  note_flush(ShadowFlush::kAddressSpace);
   spaces_->flush_pcid(pcid);
   update_fetch_context();
 }
 
 void Cpu::flush_tlb_of_all() {
+  note_flush(ShadowFlush::kAllButGlobal);
   spaces_->flush_all_but_global();
   update_fetch_context();
 }

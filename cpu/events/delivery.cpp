@@ -126,6 +126,7 @@ void record_event(Cpu& cpu, const Event& event, EventKind kind) {
                            event.has_error_code,
                            kind};
   cpu.fault_log.add(record);
+  if (cpu.observer != nullptr) cpu.observer->event_taken(record);
   if (cpu.log().enabled(LogCategory::kInterrupt)) {
     cpu.log().write(LogCategory::kInterrupt, "{}", describe_event(record));
   }

@@ -49,6 +49,7 @@ constexpr u64 kLeastTranslated = 320;
 RunExit Cpu::run(u64 budget) {
   const u64 limit = state.instructions + budget;
   bool translating = translation_ != nullptr;
+  if (observer != nullptr) observer->slice_began();
   RunExit exit = RunExit::kBudget;
   for (;;) {
     if (__builtin_expect(
@@ -174,7 +175,8 @@ Cpu::Boundary Cpu::handle_boundary(RunExit& exit) {
 bool Cpu::needs_stepping() const {
   return state.interrupt_shadow != 0 || (state.flags & (kFlagTf | kFlagRf)) != 0 ||
          state.pending_debug != 0 || watching_code_ || watching_data_ ||
-         wiring_.log->enabled(LogCategory::kExec) || debug_holds_events();
+         wiring_.log->enabled(LogCategory::kExec) || wiring_.log->enabled(LogCategory::kCpu) ||
+         debug_holds_events();
 }
 
 void Cpu::deliver_pending_fault() {
@@ -419,6 +421,7 @@ void Cpu::step_instruction() {
     return;
   }
   const Instruction insn = block->instructions[0];
+  if (log().enabled(LogCategory::kCpu)) log().write_line(describe_registers());
   if (log().enabled(LogCategory::kExec)) log_instruction(insn, state.rip(), DecodeResult::kOk);
   state.interrupt_shadow = 0;
   state.flags &= ~u32{kFlagRf};

@@ -264,7 +264,7 @@ struct InsHandler {
     const auto once = [&] {
       // The port must not be read when the write would fault.
       if (!cpu.probe_write(kEs, regs.get(kRdi), sizeof(T))) return false;
-      cpu.check_io_breakpoints(port, sizeof(T));
+      cpu.before_port_access(port, sizeof(T), false);
       const T value = static_cast<T>(cpu.ports().read(Port(port), sizeof(T)));
       if (!cpu.write<T>(kEs, regs.get(kRdi), value)) return false;
       regs.add(kRdi, step<T>(cpu));
@@ -283,7 +283,7 @@ struct OutsHandler {
     const auto once = [&] {
       T value;
       if (!cpu.read<T>(insn.segment, regs.get(kRsi), value)) return false;
-      cpu.check_io_breakpoints(port, sizeof(T));
+      cpu.before_port_access(port, sizeof(T), true);
       cpu.ports().write(Port(port), sizeof(T), value);
       cpu.after_device_write();
       regs.add(kRsi, step<T>(cpu));

@@ -98,7 +98,7 @@ template <class T, bool Immediate>
 bool in(Cpu& cpu, const Instruction& insn) {
   const u16 port = Immediate ? static_cast<u8>(insn.immediate) : get_register<u16>(cpu, kRdx);
   if (!check_io_permission(cpu, port, sizeof(T))) return false;
-  cpu.check_io_breakpoints(port, sizeof(T));
+  cpu.before_port_access(port, sizeof(T), false);
   set_register<T>(cpu, kRax, static_cast<T>(cpu.ports().read(Port(port), sizeof(T))));
   return false;
 }
@@ -106,7 +106,7 @@ template <class T, bool Immediate>
 bool out(Cpu& cpu, const Instruction& insn) {
   const u16 port = Immediate ? static_cast<u8>(insn.immediate) : get_register<u16>(cpu, kRdx);
   if (!check_io_permission(cpu, port, sizeof(T))) return false;
-  cpu.check_io_breakpoints(port, sizeof(T));
+  cpu.before_port_access(port, sizeof(T), true);
   cpu.ports().write(Port(port), sizeof(T), get_register<T>(cpu, kRax));
   cpu.after_device_write();
   return false;

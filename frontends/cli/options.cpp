@@ -129,6 +129,23 @@ Result<void> check_display(const Options& o) {
   return {};
 }
 
+Result<void> take_trace(const std::string& trace, const std::vector<std::string>& symbols,
+                        Options& o) {
+  if (!trace.empty()) {
+    if (o.accel == "lockstep")
+      return error("-trace does not go with -accel lockstep; use -accel jit or interp");
+    auto options = parse_trace_options(trace);
+    if (!options) return options.error();
+    o.trace = options.take();
+  }
+  for (const std::string& text : symbols) {
+    auto file = parse_symbol_file(text);
+    if (!file) return file.error();
+    o.trace_symbols.push_back(file.take());
+  }
+  return {};
+}
+
 DriveOption plain_drive(std::string file, std::string interface, unsigned index, bool cdrom) {
   DriveOption drive;
   drive.file = std::move(file);
@@ -289,7 +306,8 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
   app.set_help_flag("-h,--help", "Show this text");
   std::vector<std::string> files, drives, devices, hd(4), cdroms, floppies(2), accel, smp, memory,
       m_opt;
-  std::string boot, machine, vnc;
+  std::string boot, machine, vnc, trace;
+  std::vector<std::string> trace_symbols;
   bool version = false, gdb_1234 = false;
 
   app.add_option("FILE", files, "Disk image, ISO, floppy, Linux kernel, multiboot or ELF image");
@@ -366,9 +384,17 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
   app.add_flag("--state-hash", o.print_state,
                "At the end print instruction count and a hash of RAM and registers")
       ->group(kRun);
-  app.add_option("-d,--log", o.log_categories, "Log: int,in_asm,exec,guest_errors,unimp,jit-stats")
+  app.add_option("-d,--log", o.log_categories,
+                 "Log: int,in_asm,op,out_asm,exec,cpu,mmu,page,guest_errors,unimp,jit-stats")
       ->group(kRun);
   app.add_option("-D,--log-file", o.log_file, "Log file (default: stderr)")->group(kRun);
+  app.add_option("--trace", trace,
+                 "Teaching trace: FILE.html, .json or .trace.json, with limit=N, first, hottest, "
+                 "range=A-B, ring=N, cr3=X")
+      ->group(kRun);
+  app.add_option("--trace-symbols", trace_symbols,
+                 "Names for -trace and -d: a System.map or an ELF file, with slide=N")
+      ->group(kRun);
   app.add_flag("--version", version, "Show the version")->group(kRun);
   app.footer(
       "The display is a window where DISPLAY or WAYLAND_DISPLAY is set, else the terminal.\n"
@@ -463,6 +489,8 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
     return error("-S, -gdb and -qmp do not go with -accel lockstep; use -accel jit or interp");
   }
   if (auto ok = check_display(o); !ok) return ok.error();
+  if (auto ok = take_trace(trace, trace_symbols, o); !ok) return ok.error();
+  for (int i = 0; i < argc; ++i) o.command += (i == 0 ? "" : " ") + std::string(argv[i]);
   if (!boot.empty()) {
     KeyValues values = KeyValues::parse(boot, "order");
     if (auto v = values.take("order")) o.boot_order = *v;

@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "base/types.h"
+#include "frontends/trace/trace_options.h"
 #include "machine/config.h"
 
 namespace dragoman {
@@ -84,6 +85,9 @@ struct Options {
   std::optional<double> timeout_seconds;
   std::string expect;
   bool print_state = false;
+  std::optional<TraceOptions> trace;
+  std::vector<SymbolFile> trace_symbols;
+  std::string command;        ///< as it was typed, for the trace
   bool start_paused = false;  ///< -S
 
   /// Whether a port is connected to the terminal the program was started on.

@@ -514,6 +514,9 @@ Result<void> Session::build_machine() {
     lockstep_ = lockstep.take();
     return {};
   }
+  if (auto ok = trace_.open(options_.trace, options_.trace_symbols, options_.command); !ok)
+    return ok;
+  trace_.observe(config_);
   auto machine = Machine::create(config_, log_);
   if (!machine) return machine.error();
   machine_ = machine.take();
@@ -567,7 +570,14 @@ int Session::run() {
     lockstep_ != nullptr ? lockstep_->set_host_deadline(deadline)
                          : machine_->set_host_deadline(deadline);
   }
+  if (machine_ != nullptr) trace_.begin(machine_->board().cpu(), config_.translator);
   const StopReason reason = lockstep_ != nullptr ? lockstep_->run() : machine_->run();
+  if (machine_ != nullptr) {
+    if (auto ok = trace_.finish(machine_->translator_statistics()); !ok) {
+      fmt::print(stderr, "dragoman: {}\n", ok.error().message);
+      return kExitHostError;
+    }
+  }
   for (const auto& character : characters_) character->flush();
   terminal_display_.reset();  // what follows belongs on the ordinary screen
   if (options_.print_state) {

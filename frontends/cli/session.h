@@ -16,6 +16,7 @@
 #include "frontends/media.h"
 #include "frontends/sdl/sdl_display.h"
 #include "frontends/terminal/terminal_display.h"
+#include "frontends/trace/trace_session.h"
 #include "frontends/vnc/vnc_display.h"
 #include "machine/lockstep.h"
 #include "machine/machine.h"
@@ -70,6 +71,7 @@ class Session {
 
   Options options_;
   Log log_;
+  TraceSession trace_{log_};
   MachineConfig config_;
   std::vector<std::string> ahci_ids_;
   std::vector<std::unique_ptr<HostCharacter>> characters_;

@@ -64,6 +64,14 @@ void RegionEmitter::charge(unsigned count) {
   if (count != 0) a_.sub(frame_mem(&cpu_.frame.budget, 8), count);
 }
 
+/// The host's flags are lost, and kScratch.
+void RegionEmitter::count_exit(u64 rip, ExitKind kind) {
+  if (region_->counters == nullptr) return;
+  const CodeRange& at = map_.current();
+  auto& exits = region_->counters->exits;
+  count(exits.emplace_back(RegionCounters::Exit{rip, kind, at.block, at.instruction, 0}).count);
+}
+
 /// To the run loop, with RIP = `rip`.
 void RegionEmitter::leave(u64 rip, ExitKind kind) {
   ExitRecord& record = chunk_.exits.emplace_back();
@@ -72,6 +80,7 @@ void RegionEmitter::leave(u64 rip, ExitKind kind) {
   record.rip = rip;
   record.kind = kind;
   if (kind == ExitKind::kKnownPage) record.page = *page_of(rip);
+  if (kind != ExitKind::kRetired) count_exit(rip, kind);
   if (kind != ExitKind::kRetired && kind != ExitKind::kHot) {
     e.jump = a_.newLabel();
     e.exit = a_.newLabel();
@@ -121,6 +130,7 @@ void RegionEmitter::leave_direct(u64 rip, unsigned pending) {
 /// is never in the table, so that only a miss has to look; what was done for the branch is undone
 /// then.
 void RegionEmitter::leave_indirect(const PlannedInstruction* unchecked, i64 stack_moved) {
+  count_exit(0, ExitKind::kState);
   if (!options_.returns) {
     a_.mov(frame_mem(&cpu_.state.regs[kRip], 8), kPointer);
     leave_unpredicted(unchecked, stack_moved);

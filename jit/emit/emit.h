@@ -4,8 +4,9 @@
 #include <memory>
 #include <vector>
 
-#include "jit/plan.h"
 #include "jit/code_cache.h"
+#include "jit/plan.h"
+#include "jit/region_observer.h"
 
 namespace dragoman {
 
@@ -17,10 +18,20 @@ struct EmitterStorageDeleter {
 using EmitterStoragePointer = std::unique_ptr<EmitterStorage, EmitterStorageDeleter>;
 EmitterStoragePointer make_emitter_storage();
 
+/// The code of a region for whoever watches.
+struct EmittedCode {
+  HostPlace place;
+  std::vector<u8> code;
+  std::vector<CodeRange> ranges;
+  std::vector<ExitNote> exits;
+};
+
 /// Emits a region and puts it into the current chunk of the cache; fills in where it lies. False
-/// when something could not be encoded or there is no room; the block then stays interpreted.
+/// when something could not be encoded or there is no room; the block then stays interpreted. `report`
+/// may be null.
 bool emit_region(Cpu& cpu, const RegionPlan& plan, const TranslatorOptions& options,
-                 TranslatedRegion& region, CodeCache& cache, EmitterStorage& storage);
+                 TranslatedRegion& region, CodeCache& cache, EmitterStorage& storage,
+                 EmittedCode* report);
 
 /// Of ExitKind::kOtherPage, behind ExitRecord::jump: the fetch context to compare with, and the
 /// jump to the target.

@@ -101,19 +101,21 @@ void RegionEmitter::turn_round(const Gp& to, const Gp& from, unsigned by, unsign
 }
 
 bool emit_region(Cpu& cpu, const RegionPlan& plan, const TranslatorOptions& options,
-                 TranslatedRegion& region, CodeCache& cache, EmitterStorage& storage) {
-  return RegionEmitter(cpu, plan, options, region, cache, storage).emit();
+                 TranslatedRegion& region, CodeCache& cache, EmitterStorage& storage,
+                 EmittedCode* report) {
+  return RegionEmitter(cpu, plan, options, region, cache, storage).emit(report);
 }
 
 // --- The region -----------------------------------------------------------------------------
 
-bool RegionEmitter::emit() {
+bool RegionEmitter::emit(EmittedCode* report) {
   retired_ = a_.newLabel();
   body_ = a_.newLabel();
   const Label entry = a_.newLabel();
   for (std::size_t i = 0; i < plan_.blocks.size(); ++i) block_labels_.push_back(a_.newLabel());
 
   a_.bind(entry);
+  map_.start(a_.offset(), CodePart::kEntry);
   if (plan_.counted) {
     // Room for a jump to the superblock, which comes back behind it where its pages do not hold.
     static constexpr std::array<u8, kPlainBody> kNop = {0x0f, 0x1f, 0x44, 0x00, 0x00};
@@ -132,11 +134,14 @@ bool RegionEmitter::emit() {
   // Enough for the longest way through: it is charged where it ends.
   a_.cmp(frame_mem(&cpu_.frame.budget, 8), plan_.instructions);
   a_.long_().jl(retired_);
+  if (region_->counters != nullptr) count(region_->counters->entries);
   if (plan_.vectors) enter_vectors();
   for (unsigned i = 0; i < plan_.blocks.size(); ++i) emit_block(i);
+  map_.put_behind(a_.offset());
   a_.section(rare_);
-  for (std::size_t i = 0; i < out_of_line_.size(); ++i) out_of_line_[i]();
+  out_of_line_.emit([this] { return a_.offset(); });
   a_.bind(retired_);
+  map_.start(a_.offset(), CodePart::kLeave);
   leave(plan_.blocks[0].rip, ExitKind::kRetired);
   if (failed_) return false;
 
@@ -154,6 +159,16 @@ bool RegionEmitter::emit() {
   region_->retired = address(retired_);
   region_->body = address(body_);
   region_->bytes = static_cast<u32>(main->bufferSize() + rare_->bufferSize());
+  if (report != nullptr) {
+    report->place = {reinterpret_cast<u64>(place.main), reinterpret_cast<u64>(place.rare),
+                     static_cast<u32>(main->bufferSize()), static_cast<u32>(rare_->bufferSize())};
+    report->code.assign(main->data(), main->data() + main->bufferSize());
+    report->code.insert(report->code.end(), rare_->data(), rare_->data() + rare_->bufferSize());
+    report->ranges = map_.take();
+    for (const PendingExit& e : exits_)
+      report->exits.push_back(
+          {reinterpret_cast<u64>(e.record), e.record->rip, e.record->kind});
+  }
   for (const PendingExit& e : exits_) {
     if (e.jump.isValid()) e.record->jump = address(e.jump);
     if (e.exit.isValid()) e.record->exit = address(e.exit);
@@ -171,9 +186,12 @@ void RegionEmitter::emit_block(unsigned index) {
     flags_ = starts_[index].flags;
     pending_ = starts_[index].pending;
   }
+  map_.start(a_.offset(), CodePart::kEntry, static_cast<int>(index));
+  if (region_->counters != nullptr) count_block();
   for (unsigned k = 0; k < b.instructions.size(); ++k) {
     const PlannedInstruction& p = b.instructions[k];
     instruction_index_ = k;
+    map_.start(a_.offset(), CodePart::kInstruction, static_cast<int>(index), static_cast<int>(k));
     InstructionEnd& end = ends_.emplace_back();
     emit_instruction(p);
     end.flags = flags_;
@@ -181,6 +199,7 @@ void RegionEmitter::emit_block(unsigned index) {
     ++pending_;
   }
   if (!b.falls_through) return;
+  map_.start(a_.offset(), CodePart::kEnd, static_cast<int>(index));
   const PlannedInstruction& last = b.instructions.back();
   if (b.next >= 0) {
     go_to_block(b.next, b.next_back_edge, pending_);
@@ -196,6 +215,20 @@ Label RegionEmitter::end_of_instruction() {
   InstructionEnd& end = ends_.back();
   if (!end.label.isValid()) end.label = a_.newLabel();
   return end.label;
+}
+
+/// Adds 1 to a counter where the host's flags are free.
+void RegionEmitter::count(u64& counter) {
+  a_.mov(kScratch, Imm(reinterpret_cast<u64>(&counter)));
+  a_.add(x86::ptr(kScratch, 0, 8), 1);
+}
+/// The same for runs of a block, whose flags may be live.
+void RegionEmitter::count_block() {
+  std::deque<u64>& blocks = region_->counters->blocks;
+  a_.mov(kPointer, Imm(reinterpret_cast<u64>(&blocks.emplace_back(0))));
+  a_.mov(kScratch, x86::ptr(kPointer, 0, 8));
+  a_.lea(kScratch, x86::ptr(kScratch, 1));
+  a_.mov(x86::ptr(kPointer, 0, 8), kScratch);
 }
 
 void RegionEmitter::emit_instruction(const PlannedInstruction& p) {

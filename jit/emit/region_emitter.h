@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "jit/emit/code_map.h"
 #include "jit/emit/emit.h"
 #include "jit/emit/host_registers.h"
 #include "jit/plan.h"
@@ -37,7 +38,7 @@ class RegionEmitter {
                 TranslatedRegion& region, CodeCache& cache, EmitterStorage& storage);
 
   /// See emit_region().
-  bool emit();
+  bool emit(EmittedCode* report);
 
  private:
   using Gp = asmjit::x86::Gp;
@@ -116,6 +117,9 @@ class RegionEmitter {
 
   // --- Instructions
   void emit_block(unsigned index);
+  void count(u64& counter);
+  void count_block();
+  void count_exit(u64 rip, ExitKind kind);
   void emit_instruction(const PlannedInstruction& p);
   void emit_copied(const PlannedInstruction& p);
   void emit_lea(const PlannedInstruction& p);
@@ -178,7 +182,8 @@ class RegionEmitter {
   };
   std::vector<Start> starts_;
   std::vector<Label> block_labels_;
-  std::deque<std::function<void()>> out_of_line_;  ///< may grow while it is worked off
+  CodeMap map_;
+  OutOfLine out_of_line_{map_};  ///< may grow while it is worked off
   /// Where an instruction ends, and where the flags are there.
   struct InstructionEnd {
     Label label;  ///< made when rare code wants to come back there

@@ -49,8 +49,9 @@ TEST_F(LogTest, UnknownCategoryIsAnErrorThatNamesItAndTheKnownOnes) {
 }
 
 TEST_F(LogTest, EveryCategoryHasAName) {
-  ASSERT_TRUE(log->enable("int,in_asm,exec,guest_errors,unimp,jit-stats").ok());
-  for (unsigned n = 0; n <= 5; ++n) EXPECT_TRUE(log->enabled(static_cast<LogCategory>(1u << n)));
+  ASSERT_TRUE(
+      log->enable("int,in_asm,exec,guest_errors,unimp,jit-stats,cpu,op,out_asm,mmu,page").ok());
+  for (unsigned n = 0; n <= 10; ++n) EXPECT_TRUE(log->enabled(static_cast<LogCategory>(1u << n)));
 }
 
 TEST_F(LogTest, OnceReportsEachKeyOnce) {

@@ -1,0 +1,22 @@
+; The guided example of README.md: goes over a structure 5000 times and calls a small function.
+; nasm -f bin -o loop.bin loop.asm
+bits 64
+  mov ecx, 5000
+next:
+  mov rdx, [rsi]        ; two fields of a structure, off the same register
+  add rax, [rsi+8]
+  imul rdx, rdx, 3      ; nobody reads its flags
+  mov [rsi+16], rdx
+  cmp rdx, rax          ; the jump below reads its flags,
+  mov [rdi], rax        ; and a store stands between
+  jb less
+  sub rax, rdx
+less:
+  paddq xmm0, xmm1
+  call mix
+  dec ecx
+  jnz next
+  hlt
+mix:
+  lea rax, [rax+rax*2]
+  ret
