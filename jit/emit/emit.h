@@ -4,8 +4,8 @@
 #include <memory>
 #include <vector>
 
-#include "jit/plan.h"
 #include "jit/code_cache.h"
+#include "jit/plan.h"
 
 namespace dragoman {
 
