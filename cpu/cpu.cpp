@@ -144,7 +144,7 @@ void Cpu::update_fetch_context() {
     mode.base = static_cast<u32>(state.segments[kCs].base);
     mode.limit = state.segments[kCs].limit;
   }
-  const u32 id = spaces_->fetch_context(mode);
+  const u32 id = spaces_->fetch_context(mode, state.cpl == 3);
   fetch_context_ = u64{id} << 32;
   frame.jump_key = JumpTable::context_key(id);
   if (__builtin_expect(id >> AddressSpaces::kEpochShift != jump_epoch_, 0)) {

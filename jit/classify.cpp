@@ -95,7 +95,9 @@ Emission classify_branch(const Cpu& cpu, const Instruction& insn, u64 next_rip) 
     if (cpu.code64() ? !cpu.canonical(target) : target > cpu.state.segments[kCs].limit)
       return Emission::kInterpreted;
   }
-  const bool same_size = insn.operand_size * 8u == cpu.decode_mode().code_bits;
+  // Outside 64-bit mode 16- and 32-bit targets mix freely, as compilers for BIOS code do.
+  const unsigned code_bits = cpu.decode_mode().code_bits;
+  const bool same_size = insn.operand_size * 8u == code_bits || code_bits != 64;
   switch (r.operation) {
     case Operation::kJcc:
       return Emission::kConditional;
@@ -130,8 +132,12 @@ Emission classify_stack(const Instruction& insn) {
 
 /// System instructions a kernel executes all the time.
 Emission classify_system(const Cpu& cpu, const Instruction& insn) {
-  if (cpu.cpl() != 0 || !cpu.protected_mode() || !cpu.model().quirks.empty())
-    return Emission::kInterpreted;
+  if (!cpu.model().quirks.empty()) return Emission::kInterpreted;
+  if (row(insn.row).operation == Operation::kMovToSeg) {
+    const bool data = insn.reg == kEs || (insn.reg >= kDs && insn.reg <= kGs);
+    return data && (cpu.real_mode() || cpu.v86()) ? Emission::kLoadSegment : Emission::kInterpreted;
+  }
+  if (cpu.cpl() != 0) return Emission::kInterpreted;
   switch (row(insn.row).operation) {
     case Operation::kCli:
     case Operation::kSti:
@@ -168,10 +174,9 @@ Emission classify(const Cpu& cpu, const Instruction& insn, u64 next_rip,
     case Operation::kLeave:
       return classify_stack(insn);
     case Operation::kPushf:
-      return cpu.code64() && insn.operand_size == 8 ? Emission::kPushFlags
-                                                    : Emission::kInterpreted;
+      return cpu.v86() ? Emission::kInterpreted : Emission::kPushFlags;
     case Operation::kMovFromSeg:
-      return insn.memory() ? Emission::kInterpreted : Emission::kReadSegment;
+      return insn.memory() || insn.reg > kGs ? Emission::kInterpreted : Emission::kReadSegment;
     case Operation::kCld:
     case Operation::kStd:
       return Emission::kDirection;
@@ -252,6 +257,8 @@ u32 general_registers_written(const Instruction& insn, Emission how) {
     case Emission::kDirection:
     case Emission::kInterruptFlag:
     case Emission::kSwapGs:
+      return 0;
+    case Emission::kLoadSegment:
       return 0;
     case Emission::kReadSegment:
       return 1u << insn.rm;
@@ -413,6 +420,13 @@ PlannedInstruction plan_instruction(const Cpu& cpu, const Instruction& insn, u64
       break;
     case Emission::kInterruptFlag:
       p.may_leave = true;
+      break;
+    case Emission::kLoadSegment:
+      p.may_leave = true;
+      if (insn.memory()) {
+        p.operand.present = true;
+        p.operand.bytes = 2;
+      }
       break;
     case Emission::kPushFlags:
       p.needs_flags = true;

@@ -113,7 +113,9 @@ class CodeCache {
     const u8* rare = nullptr;
   };
   Place place(u64 main_bytes, u64 rare_bytes);
-  void write(const void* run_address, std::span<const u8> code) { memory_.write(run_address, code); }
+  void write(const void* run_address, std::span<const u8> code) {
+    memory_.write(run_address, code);
+  }
   void write(const Place& place, std::span<const u8> main, std::span<const u8> rare) {
     memory_.write_unserialized(place.rare, rare);
     memory_.write(place.main, main);

@@ -21,11 +21,12 @@ enum class Emission : u8 {
   kPush,
   kPop,
   kLeave,
-  kDivide,       ///< DIV, IDIV behind a check that they cannot fault
-  kDirection,    ///< CLD, STD
+  kDivide,         ///< DIV, IDIV behind a check that they cannot fault
+  kDirection,      ///< CLD, STD
   kInterruptFlag,  ///< CLI, STI where they are about IF
   kPushFlags,
   kReadSegment,  ///< MOV from a segment register
+  kLoadSegment,  ///< MOV to a data segment register in real and virtual-8086 mode
   kSwapGs,
   kVector,       ///< SSE, AVX: the same bytes with renamed registers
   kConditional,  ///< Jcc

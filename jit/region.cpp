@@ -82,10 +82,12 @@ class Collector {
   std::optional<u64> code_offset(u64 rip) {
     const u64 page = rip & ~kPageMask;
     const PlannedBlock& head = plan_.blocks[0];
-    if (page == (head.rip & ~kPageMask)) return (head.block->offset & ~kPageMask) | (rip & kPageMask);
+    if (page == (head.rip & ~kPageMask))
+      return (head.block->offset & ~kPageMask) | (rip & kPageMask);
     const GuestMemory& pool = cpu_.memory().memory();
     for (const GuardedPage& known : plan_.pages) {
-      if (known.linear == page) return pool.offset_of(reinterpret_cast<const u8*>(rip + known.delta));
+      if (known.linear == page)
+        return pool.offset_of(reinterpret_cast<const u8*>(rip + known.delta));
     }
     if (plan_.code_bits != 64 || plan_.pages.size() >= kMaxGuardedPages) return std::nullopt;
     const ShadowTable::Fetch* fetch = TranslatorAccess::fetch(cpu_, rip);
@@ -455,6 +457,7 @@ class Grouper {
         for (unsigned r = 0; r < 16; ++r) regs[r] = fresh();
         values = without_groups(values);
         return;
+      case Emission::kLoadSegment:
       case Emission::kSwapGs:
         values = without_groups(values);
         return;

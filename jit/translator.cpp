@@ -37,6 +37,29 @@ u32 code_limit(const Cpu& cpu) { return cpu.code64() ? 0 : cpu.state.segments[kC
 
 }  // namespace
 
+u8* TranslatorAccess::beside_code(Cpu& cpu, u64 linear, unsigned size) {
+  // The page is readable in place and may be written: else direct() or the handler has to look.
+  const ShadowTable::Entry& e = cpu.shadow_->entry(linear >> kPageShift);
+  if (!e.readable(linear, size)) return nullptr;
+  u8* const host = reinterpret_cast<u8*>(linear + e.delta);
+  const GuestMemory& pool = cpu.memory().memory();
+  const u64 offset = pool.offset_of(host);
+  const u8 flags = pool.flags(offset >> kPageShift);
+  if (!(flags & kPageHasCode) || ((flags & kPageTracked) && !(flags & kPageDirty)) ||
+      cpu.blocks_->may_hold_code(offset, size))
+    return nullptr;
+  Cpu::PageWalk walk;
+  const bool pending = cpu.fault_pending_;
+  const Fault fault = cpu.fault_;
+  if (!cpu.translate(linear, AccessType::kWrite, Privilege::kCurrent, walk)) {
+    cpu.fault_pending_ = pending;
+    cpu.fault_ = fault;
+    return nullptr;
+  }
+  const MemoryMap::PageView view = cpu.memory().page(PhysicalAddress(walk.physical));
+  return view.write == host - (linear & kPageMask) ? host : nullptr;
+}
+
 /// What generated code calls.
 struct TranslatorCalls {
   static void enter_cpp(Translator& t, const Site& site) {
@@ -53,6 +76,8 @@ struct TranslatorCalls {
     ++t->slow_accesses_;
     u8* host =
         cpu.direct(linear, site->bytes, site->write ? AccessType::kWrite : AccessType::kRead);
+    if (host == nullptr && site->write)
+      host = TranslatorAccess::beside_code(cpu, linear, site->bytes);
     cpu.frame.entry = &TranslatorAccess::shadow_entry(cpu, linear);
     return host;
   }
@@ -280,7 +305,10 @@ void Translator::write_perf_map(const TranslatedRegion& region) {
   const std::string path = fmt::format("/tmp/perf-{}.map", getpid());
   if (std::FILE* file = std::fopen(path.c_str(), "a")) {
     fmt::print(file, "{:x} {:x} guest:{:x}{}\n", reinterpret_cast<u64>(region.entry), region.bytes,
-               region.rip, region.narrow ? ":narrow" : region.hot ? ":hot" : "");
+               region.rip,
+               region.narrow ? ":narrow"
+               : region.hot  ? ":hot"
+                             : "");
     std::fclose(file);
   }
 }

@@ -53,8 +53,10 @@ struct TranslatorAccess {
     return cpu.shadow_->fetch(linear >> kPageShift);
   }
   static void note_executed(Cpu& cpu, const ShadowTable::Fetch& fetch) {
-    cpu.spaces_->note_executed(fetch);
+    cpu.spaces_->note_executed(fetch, cpu.state.cpl == 3);
   }
+  /// Host address for a write into a page with code that touches none of it, or null. Never faults.
+  static u8* beside_code(Cpu& cpu, u64 linear, unsigned size);
   static void set_position(Cpu& cpu, const Instruction* insn, u64 rip) {
     cpu.block_first_ = insn;
     cpu.current_ = insn;

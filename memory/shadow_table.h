@@ -54,10 +54,7 @@ class ShadowTable {
     }
     global_[slot] = global;
     note_size(linear_page, page_bytes);
-    if (!listed_[slot]) {
-      listed_[slot] = true;
-      filled_.push_back(static_cast<u16>(slot));
-    }
+    note(filled_, listed_, slot, global);
     return e;
   }
 
@@ -67,28 +64,28 @@ class ShadowTable {
     return f.tag == linear_page << kPageShift ? &f : nullptr;
   }
   void add_fetch(u64 linear_page, u64 delta, bool global, u64 page_bytes = kPageSize) {
-    fetches_[linear_page & (kFetches - 1)] = {linear_page << kPageShift, delta,
-                                              static_cast<u32>(page_bytes), global};
-    any_fetch_ = true;
+    const u64 slot = linear_page & (kFetches - 1);
+    fetches_[slot] = {linear_page << kPageShift, delta, static_cast<u32>(page_bytes), global};
+    note(filled_fetches_, listed_fetches_, slot, global);
     note_size(linear_page, page_bytes);
   }
 
   /// Empties the table, keeping entries of global pages unless `global_too`. Costs what was filled
-  /// since the last flush.
+  /// since the last flush, and of global pages nothing where they stay.
   void flush(bool global_too) {
-    flush_if([global_too](bool global) { return global_too || !global; });
+    flush_kind(false);
+    if (global_too) flush_kind(true);
   }
   /// Drops the entries of global pages only.
-  void flush_global() {
-    flush_if([](bool global) { return global; });
-  }
+  void flush_global() { flush_kind(true); }
   /// Drops the translation of `linear_page`, or only one of a global page. One of a large page goes
   /// as a whole: a single INVLPG anywhere inside invalidates all of it (SDM vol. 3, 4.10.4.1).
   /// True when fetches may have lost something.
   bool flush_page(u64 linear_page, bool global_only = false) {
     if (giant_[linear_page >> kGiantShift & (kFilter - 1)]) {  // 4 MiB or 1 GiB
-      const bool fetches = any_fetch_;
-      flush_if([global_only](bool global) { return global || !global_only; });
+      const bool fetches = !filled_fetches_[0].empty() || !filled_fetches_[1].empty();
+      flush_kind(true);
+      if (!global_only) flush_kind(false);
       return fetches;
     }
     if (large_[linear_page >> kLargeShift & (kFilter - 1)]) {
@@ -101,18 +98,22 @@ class ShadowTable {
   }
   /// Removes write permission from every entry that points into the host range.
   void drop_writes(const u8* first, u64 bytes) {
-    for (const u16 slot : filled_) {
-      Entry& e = entries_[slot];
-      if (e.host - reinterpret_cast<u64>(first) < bytes) e.write = empty_tag(slot);
+    for (const auto& slots : filled_) {
+      for (const u16 slot : slots) {
+        Entry& e = entries_[slot];
+        if (e.host - reinterpret_cast<u64>(first) < bytes) e.write = empty_tag(slot);
+      }
     }
   }
   /// The same for entries whose host page the predicate names.
   template <class Predicate>
   void drop_writes_if(Predicate&& predicate) {
-    for (const u16 slot : filled_) {
-      Entry& e = entries_[slot];
-      if (e.write != empty_tag(slot) && predicate(reinterpret_cast<const u8*>(e.host))) {
-        e.write = empty_tag(slot);
+    for (const auto& slots : filled_) {
+      for (const u16 slot : slots) {
+        Entry& e = entries_[slot];
+        if (e.write != empty_tag(slot) && predicate(reinterpret_cast<const u8*>(e.host))) {
+          e.write = empty_tag(slot);
+        }
       }
     }
   }
@@ -124,26 +125,29 @@ class ShadowTable {
   static constexpr u64 kFetches = 1024;
   static constexpr u64 kNoFetch = 1;  // no page's address
 
-  template <class Goes>
-  void flush_if(Goes&& goes) {
-    std::size_t kept = 0;
-    for (const u16 slot : filled_) {
-      if (goes(global_[slot])) {
-        entries_[slot] = empty(slot);
-        listed_[slot] = false;
-      } else {
-        filled_[kept++] = slot;
-      }
+  /// Slots that may hold something: of pages that are not global, and of global ones. A slot can be
+  /// in both lists.
+  using Slots = std::array<std::vector<u16>, 2>;
+  static void note(Slots& slots, auto& listed, u64 slot, bool global) {
+    const u8 bit = global ? 2 : 1;
+    if (listed[slot] & bit) return;
+    listed[slot] = static_cast<u8>(listed[slot] | bit);
+    slots[global].push_back(static_cast<u16>(slot));
+  }
+  void flush_kind(bool global) {
+    const u8 other = global ? 1 : 2;
+    for (const u16 slot : filled_[global]) {
+      if (global_[slot] == global) entries_[slot] = empty(slot);
+      listed_[slot] &= other;
     }
-    filled_.resize(kept);
-    if (any_fetch_) {
-      any_fetch_ = false;
-      for (Fetch& f : fetches_) {
-        if (goes(f.global)) f.tag = kNoFetch;
-        any_fetch_ |= f.tag != kNoFetch;
-      }
+    filled_[global].clear();
+    for (const u16 slot : filled_fetches_[global]) {
+      if (fetches_[slot].global == global) fetches_[slot].tag = kNoFetch;
+      listed_fetches_[slot] &= other;
     }
-    if (kept == 0 && !any_fetch_) {
+    filled_fetches_[global].clear();
+    if (filled_[0].empty() && filled_[1].empty() && filled_fetches_[0].empty() &&
+        filled_fetches_[1].empty()) {
       large_.fill(false);
       giant_.fill(false);
     }
@@ -169,13 +173,13 @@ class ShadowTable {
 
   std::array<Entry, kEntries> entries_;
   std::array<Fetch, kFetches> fetches_;
-  bool any_fetch_ = false;
   std::array<bool, kEntries> global_{};
-  std::array<bool, kEntries> listed_{};
+  std::array<u8, kEntries> listed_{};
+  std::array<u8, kFetches> listed_fetches_{};
   // Regions in which a piece of a large page was entered since the table was last empty, hashed.
   std::array<bool, kFilter> large_{};
   std::array<bool, kFilter> giant_{};
-  std::vector<u16> filled_;
+  Slots filled_, filled_fetches_;
 };
 
 }  // namespace dragoman

@@ -49,6 +49,13 @@ void AddressSpaces::select(u16 pcid) {
   }
   current_ = chosen;
   catch_up(*chosen);
+  flush_supervisor(/*global_too=*/false);
+}
+
+void AddressSpaces::flush_supervisor(bool global_too) {
+  supervisor_.each([global_too](ShadowTable& table) { table.flush(global_too); });
+  if (global_too || supervisor_ran_local_) supervisor_.new_incarnation();
+  supervisor_ran_local_ = false;
 }
 
 void AddressSpaces::catch_up(Space& space) {
@@ -81,6 +88,7 @@ void AddressSpaces::flush_current() {
   current_->flush_pending = true;
   current_->log_position = log_end_;
   catch_up(*current_);
+  flush_supervisor(/*global_too=*/false);
 }
 
 void AddressSpaces::flush_pcid(u16 pcid) {
@@ -99,33 +107,38 @@ void AddressSpaces::flush_all() {
   for (Space& space : spaces_) space.flush_all_pending = true;
   global_pages_.clear();
   catch_up(*current_);
+  flush_supervisor(/*global_too=*/true);
 }
 
 bool AddressSpaces::flush_page(u64 linear_page) {
   if (global_pages_.may_hold(linear_page)) log_[log_end_++ % kLogged] = linear_page;
-  return current_->drop_page(linear_page, /*global_only=*/false);
+  const bool user = current_->drop_page(linear_page, /*global_only=*/false);
+  return supervisor_.drop_page(linear_page, /*global_only=*/false) || user;
 }
 
 void AddressSpaces::flush_page_of(u16 pcid, u64 linear_page) {
   for (Space& space : spaces_) {
     if (space.kept && space.pcid == pcid) (void)space.drop_page(linear_page, false);
   }
+  if (current_->pcid == pcid) (void)supervisor_.drop_page(linear_page, false);
 }
 
 void AddressSpaces::drop_writes(const u8* first, u64 bytes) {
   for (Space& space : spaces_) space.writes_pending = true;
   current_->writes_pending = false;
   current_->each([&](ShadowTable& table) { table.drop_writes(first, bytes); });
+  supervisor_.each([&](ShadowTable& table) { table.drop_writes(first, bytes); });
 }
 
-u32 AddressSpaces::new_context(const FetchMode& mode) {
+u32 AddressSpaces::new_context(Space& space, const FetchMode& mode) {
   const u32 id = next_context_++;
-  current_->contexts.add(mode, id);
+  space.contexts.add(mode, id);
   return id;
 }
 
 void AddressSpaces::forget_contexts() {
   for (Space& space : spaces_) space.contexts.clear();
+  supervisor_.contexts.clear();
   next_context_ = 1;
 }
 

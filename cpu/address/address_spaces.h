@@ -1,5 +1,6 @@
-// Translations kept for the guest's address spaces: a set of shadow page tables for every PCID used
-// of late (SDM vol. 3, 4.10.1), and short identities of what instruction fetches see.
+// Translations kept for the guest's address spaces: shadow page tables of user mode for every PCID
+// used of late (SDM vol. 3, 4.10.1), those of the supervisor, whose global pages outlive any change
+// of CR3 (4.10.2.4), and short identities of what instruction fetches see.
 #pragma once
 
 #include <array>
@@ -105,7 +106,9 @@ class AddressSpaces {
 
   /// The table of the current address space; made at its first use.
   ShadowTable& view(ShadowView view) {
-    std::unique_ptr<ShadowTable>& table = view == kViewChecked ? checked_ : current_->views[view];
+    std::unique_ptr<ShadowTable>& table = view == kViewChecked ? checked_
+                                          : view == kViewUser  ? current_->views[view]
+                                                               : supervisor_.views[view];
     if (table == nullptr) table = std::make_unique<ShadowTable>();
     return *table;
   }
@@ -132,17 +135,21 @@ class AddressSpaces {
 
   /// To be told of global pages and of pages code is run from, in the current space.
   void note_global(u64 linear_page, u64 page_bytes) { global_pages_.add(linear_page, page_bytes); }
-  void note_executed(const ShadowTable::Fetch& fetch) {
-    current_->executed.add(fetch.tag >> kPageShift, fetch.page_bytes);
+  /// `user`: by CPL 3.
+  void note_executed(const ShadowTable::Fetch& fetch, bool user) {
+    Space& space = user ? *current_ : supervisor_;
+    space.executed.add(fetch.tag >> kPageShift, fetch.page_bytes);
+    if (!user && !fetch.global) supervisor_ran_local_ = true;
   }
 
-  /// Identity of fetches of the current space in `mode`, never 0: as long as it is the same, a
-  /// fetch from a page that was noted as executed under it finds the same memory.
-  u32 fetch_context(const FetchMode& mode) {
-    const u32 id = current_->contexts.find(mode);
+  /// Identity of fetches in `mode`, never 0: as long as it is the same, a fetch from a page that
+  /// was noted as executed under it finds the same memory.
+  u32 fetch_context(const FetchMode& mode, bool user) {
+    Space& space = user ? *current_ : supervisor_;
+    const u32 id = space.contexts.find(mode);
     return __builtin_expect(id >> kEpochShift == next_context_ >> kEpochShift && id != 0, 1)
                ? id
-               : new_context(mode);
+               : new_context(space, mode);
   }
   /// Identities in use at the same time have the same bits from here on: those of another epoch are
   /// replaced at their next use, so that a cache may keep only the lower ones.
@@ -184,12 +191,17 @@ class AddressSpaces {
   };
 
   void catch_up(Space& space);
-  u32 new_context(const FetchMode& mode);
+  void flush_supervisor(bool global_too);
+  u32 new_context(Space& space, const FetchMode& mode);
 
   GuestMemory& memory_;
   std::unique_ptr<ShadowTable> checked_;
   std::array<Space, kSpaces> spaces_;
   Space* current_ = &spaces_[0];
+  /// Of the current PCID, and global: the others' translations go when CR3 changes. A kernel's own
+  /// pages are global, so that little has to be found again.
+  Space supervisor_;
+  bool supervisor_ran_local_ = false;  ///< `supervisor_.executed` has pages that are not global
   u64 clock_ = 0;
   PageFilter global_pages_;  ///< of all spaces
   /// Pages dropped by INVLPG that may be global in another space, newest at log_end_ - 1.

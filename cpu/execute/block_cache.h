@@ -59,6 +59,11 @@ class BlockCache {
   /// so that a block that is being executed stops before the next instruction.
   /// Blocks that begin at `offset` with the handler `keep` stay.
   void invalidate(u64 offset, u64 length, Handler cancelled, Handler keep = nullptr);
+  /// True when decoded code may lie in these bytes of one page (in units of 64 bytes).
+  bool may_hold_code(u64 offset, u64 length) const {
+    const u64 page = offset >> kPageShift;
+    return page < pages_.size() && (pages_[page].lines & line_mask(offset, length)) != 0;
+  }
   /// Forgets everything; not while a block is executed.
   void clear();
   /// True when the cache should be cleared before the next insert.

@@ -241,7 +241,7 @@ Block* Cpu::find_block() {
   if (!code64() && rip + block->bytes - 1 > state.segments[kCs].limit) {
     return build_uncached(linear);
   }
-  spaces_->note_executed(*fetch);
+  spaces_->note_executed(*fetch, state.cpl == 3);
   jump = {linear, fetch_context_, blocks_->generation(), block};
   return block;
 }
@@ -263,7 +263,7 @@ Block* Cpu::find_crossing_block(u64 linear, const u8* host, u64 offset) {
     fetch = shadow_->fetch(next >> kPageShift);
     if (fetch == nullptr) return nullptr;
   }
-  spaces_->note_executed(*fetch);
+  spaces_->note_executed(*fetch, state.cpl == 3);
   const u8* second = reinterpret_cast<const u8*>(next + fetch->delta);
   const u64 second_offset = memory().memory().offset_of(second);
   if (Block* block = blocks_->find(offset, mode_key_, second_offset)) return block;

@@ -17,9 +17,9 @@ struct alignas(64) TranslatorFrame {
   i64 budget = 0;                ///< instructions left before the run loop is wanted
   std::array<u64, 3> high{};     ///< guest r13, r14, r15
   std::array<u64, 24> deltas{};  ///< host minus guest address of pages that were looked up
-  u64 flags = 0;   ///< guest arithmetic flags: AH as LAHF gives it in bits 15:8, OF in bit 0
-  u64 target = 0;  ///< of an indirect branch, or a value to be pushed
-  u64 jump_key = 0;             ///< of the fetch context, see JumpTable
+  u64 flags = 0;     ///< guest arithmetic flags: AH as LAHF gives it in bits 15:8, OF in bit 0
+  u64 target = 0;    ///< of an indirect branch, or a value to be pushed
+  u64 jump_key = 0;  ///< of the fetch context, see JumpTable
   const void* entry = nullptr;  ///< of the shadow page table, found in C++
   u64 block_invalidated = 0;    ///< bytes of the running region changed
   u64 scratch = 0;

@@ -105,8 +105,7 @@ void RegionEmitter::leave(u64 rip, ExitKind kind) {
 /// Offset in the pool of the page `rip` is on, when the region knows it.
 std::optional<u64> RegionEmitter::page_of(u64 rip) const {
   const u64 page = rip & ~kPageMask;
-  if (page == (plan_.blocks[0].rip & ~kPageMask))
-    return plan_.blocks[0].block->offset & ~kPageMask;
+  if (page == (plan_.blocks[0].rip & ~kPageMask)) return plan_.blocks[0].block->offset & ~kPageMask;
   for (const GuardedPage& g : plan_.pages) {
     if (g.linear == page)
       return cpu_.memory().memory().offset_of(reinterpret_cast<const u8*>(page + g.delta));

@@ -255,6 +255,8 @@ void RegionEmitter::emit_instruction(const PlannedInstruction& p) {
       return emit_push_flags(p);
     case Emission::kReadSegment:
       return emit_read_segment(p);
+    case Emission::kLoadSegment:
+      return emit_load_segment(p);
     case Emission::kSwapGs:
       return emit_swap_gs();
     case Emission::kVector:
@@ -555,8 +557,7 @@ void RegionEmitter::emit_copied(const PlannedInstruction& p) {
       const bool mulx = r.operation == Operation::kMulx && uses.memory;
       const bool replaced = mulx || (replaces_destination(r.operation) && homeless_uses == 1 &&
                                      uses.list[0].gpr == homeless && uses.list[0].bytes >= 4);
-      if (homeless >= 0 && !replaced)
-        a_.mov(kScratch, high_slot(static_cast<unsigned>(homeless)));
+      if (homeless >= 0 && !replaced) a_.mov(kScratch, high_slot(static_cast<unsigned>(homeless)));
       if (second_homeless >= 0 && !mulx)
         a_.mov(kPointer, high_slot(static_cast<unsigned>(second_homeless)));
       if (!emit(false)) failed_ = true;

@@ -131,6 +131,7 @@ class RegionEmitter {
   void emit_interrupt_flag(const PlannedInstruction& p);
   void emit_push_flags(const PlannedInstruction& p);
   void emit_read_segment(const PlannedInstruction& p);
+  void emit_load_segment(const PlannedInstruction& p);
   void emit_swap_gs();
   void emit_interpreted(const PlannedInstruction& p);
   void emit_conditional(const PlannedInstruction& p);

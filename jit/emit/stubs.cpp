@@ -121,10 +121,10 @@ void return_to_cpp(x86::Assembler& a, const Cpu& cpu) {
 
 void emit_jump_look_up(x86::Assembler& a, const Cpu& cpu, const Label& miss) {
   const auto table = [&](const void* array) {
-    return x86::ptr(kFrame, kPointer, 3,
-                    static_cast<i32>(static_cast<const u8*>(array) -
-                                     reinterpret_cast<const u8*>(&cpu.frame)),
-                    8);
+    return x86::ptr(
+        kFrame, kPointer, 3,
+        static_cast<i32>(static_cast<const u8*>(array) - reinterpret_cast<const u8*>(&cpu.frame)),
+        8);
   };
   a.mov(kScratch, slot(cpu, &cpu.frame.jump_key));
   a.xor_(kScratch, kPointer);

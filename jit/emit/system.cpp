@@ -45,15 +45,49 @@ void RegionEmitter::emit_push_flags(const PlannedInstruction& p) {
   a_.je(clear);
   a_.or_(kScratch.r32(), Imm(kFlagOf));
   a_.bind(clear);
-  a_.mov(to.mem(8), kScratch);
+  const unsigned bytes = p.insn->operand_size;
+  a_.mov(to.mem(bytes), sized(kScratch, bytes));
   flags_.in = FlagsIn::kMemory;
-  move_stack_pointer(-8);
+  move_stack_pointer(-i64{bytes});
 }
 
 void RegionEmitter::emit_read_segment(const PlannedInstruction& p) {
   keep_recipe_alive(p);
   a_.movzx(kScratch.r32(), state_mem(&cpu_.state.segments[p.insn->reg].selector, 2));
   store_guest(p.insn->rm, kScratch, p.insn->operand_size);
+}
+
+/// Real and virtual-8086 mode: the base follows from the selector, the rest stays (SDM vol. 3,
+/// 20.1.1). A limit or type left over from protected mode is the handler's business.
+void RegionEmitter::emit_load_segment(const PlannedInstruction& p) {
+  const Instruction& insn = *p.insn;
+  const Segment& s = cpu_.state.segments[insn.reg];
+  const Label unusual = a_.newLabel();
+  if (insn.memory()) {
+    const HostOperand from = operand(p, true);
+    a_.movzx(kPointer.r32(), from.mem(2));
+  } else {
+    load_guest(kPointer, insn.rm);
+    a_.movzx(kPointer.r32(), kPointer.r16());
+  }
+  want_flags_in_memory();
+  flags_.in = FlagsIn::kMemory;
+  a_.cmp(state_mem(&s.attributes, 1), Imm(cpu_.v86() ? 0xf3 : 0x93));
+  a_.jne(unusual);
+  a_.cmp(state_mem(&s.limit, 4), Imm(0xffff));
+  a_.jne(unusual);
+  a_.mov(state_mem(&s.selector, 2), kPointer.r16());
+  a_.shl(kPointer.r32(), 4);
+  a_.mov(state_mem(&s.base, 8), kPointer);
+  a_.mov(cpu_mem(TranslatorAccess::active_base(cpu_, insn.reg), 8), kPointer);
+  a_.mov(cpu_mem(TranslatorAccess::segment(cpu_, insn.reg).base, 8), kPointer);
+  out_of_line_.push_back([=, this, planned = &p, pending = pending_] {
+    a_.bind(unusual);
+    flags_ = {};
+    pending_ = pending;
+    interpret_and_return(*planned, flags_);
+    a_.ud2();  // the row ends a block: its handler does not come back
+  });
 }
 
 void RegionEmitter::emit_swap_gs() {
