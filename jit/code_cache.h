@@ -76,7 +76,7 @@ struct TranslatedRegion {
   TranslatedRegion* plain = nullptr;   ///< of a superblock: what runs where its pages do not hold
   std::vector<Block*> members;
   std::vector<GuardedPage> pages;
-  std::vector<ExitRecord*> incoming;  ///< links that lead here
+  std::vector<ExitRecord*> incoming;         ///< links that lead here
   std::shared_ptr<RegionCounters> counters;  ///< null unless runs are counted
 };
 

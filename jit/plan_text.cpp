@@ -113,10 +113,10 @@ void note_branch(std::vector<PlanNote>& notes, const RegionPlan& plan,
 
 std::string_view emission_name(Emission how) {
   static constexpr std::array<std::string_view, 20> kNames = {
-      "nothing",        "copied",     "lea",          "push",         "pop",     "leave",
-      "divide",         "direction",  "interrupt flag", "push flags", "read segment",
-      "load segment",   "swap gs",    "vector",       "conditional",  "count-branch",
-      "jump",           "call",       "return",       "interpreted"};
+      "nothing",      "copied",       "lea",       "push",           "pop",
+      "leave",        "divide",       "direction", "interrupt flag", "push flags",
+      "read segment", "load segment", "swap gs",   "vector",         "conditional",
+      "count-branch", "jump",         "call",      "return",         "interpreted"};
   static_assert(static_cast<std::size_t>(Emission::kInterpreted) + 1 == kNames.size());
   return kNames[static_cast<std::size_t>(how)];
 }

@@ -73,11 +73,11 @@ struct RegionRecord {
   u64 id = 0;  ///< 1, 2, 3 ... in the order of translation
   Cpu* cpu = nullptr;
   const RegionPlan* plan = nullptr;
-  RegionRequest request;                     ///< why it was made
-  u32 runs = 0;                              ///< times the interpreter had run its first block
-  std::span<const u8> code;                  ///< host code as placed, the rare part behind
+  RegionRequest request;     ///< why it was made
+  u32 runs = 0;              ///< times the interpreter had run its first block
+  std::span<const u8> code;  ///< host code as placed, the rare part behind
   HostPlace place;
-  u32 entry = 0;                             ///< offset of the entry
+  u32 entry = 0;  ///< offset of the entry
   std::span<const ExitNote> exits;
   std::span<const CodeRange> ranges;         ///< ascending
   std::shared_ptr<RegionCounters> counters;  ///< null without TranslatorOptions::counters

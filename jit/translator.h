@@ -95,9 +95,6 @@ class Translator final : public Translation {
   /// Who is told what is made and forgotten, or null. Outlives its use here.
   void set_observer(RegionObserver* observer) { observer_ = observer; }
 
-  /// Who is told what is made and forgotten, or null. Outlives its use here.
-  void set_observer(RegionObserver* observer) { observer_ = observer; }
-
   /// Since the start, forgotten ones included.
   u64 blocks_translated() const { return translated_count_; }
   /// Jumps from region to region that were patched in since the start.
@@ -134,11 +131,7 @@ class Translator final : public Translation {
               const EmittedCode& emitted) const;
   void write_perf_map(const TranslatedRegion& region);
 
-  void report(const TranslatedRegion& region, const RegionPlan& plan, const RegionRequest& request,
-              const EmittedRegion& emitted) const;
-
   Cpu& cpu_;
-  RegionObserver* observer_ = nullptr;
   TranslatorOptions options_;
   CodeCache cache_;
   EmitterStoragePointer storage_;

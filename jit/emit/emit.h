@@ -27,8 +27,8 @@ struct EmittedCode {
 };
 
 /// Emits a region and puts it into the current chunk of the cache; fills in where it lies. False
-/// when something could not be encoded or there is no room; the block then stays interpreted. `report`
-/// may be null.
+/// when something could not be encoded or there is no room; the block then stays interpreted.
+/// `report` may be null.
 bool emit_region(Cpu& cpu, const RegionPlan& plan, const TranslatorOptions& options,
                  TranslatedRegion& region, CodeCache& cache, EmitterStorage& storage,
                  EmittedCode* report);

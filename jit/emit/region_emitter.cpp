@@ -166,8 +166,7 @@ bool RegionEmitter::emit(EmittedCode* report) {
     report->code.insert(report->code.end(), rare_->data(), rare_->data() + rare_->bufferSize());
     report->ranges = map_.take();
     for (const PendingExit& e : exits_)
-      report->exits.push_back(
-          {reinterpret_cast<u64>(e.record), e.record->rip, e.record->kind});
+      report->exits.push_back({reinterpret_cast<u64>(e.record), e.record->rip, e.record->kind});
   }
   for (const PendingExit& e : exits_) {
     if (e.jump.isValid()) e.record->jump = address(e.jump);
