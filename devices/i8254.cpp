@@ -59,6 +59,7 @@ void I8254::restored() {
   } else {
     edge_.cancel();
   }
+  if (counter2_changed_) counter2_changed_();
 }
 
 u32 I8254::programmed_count(const Counter& c) {
@@ -195,6 +196,37 @@ u64 I8254::next_rising_edge(const Counter& c, u64 now) {
   return from + count + (mode >= 4 ? 1 : 0);
 }
 
+u64 I8254::next_change(const Counter& c, u64 now) {
+  u64 next = c.load_at > now ? c.load_at : kNever;
+  if (!c.loaded || !c.counting) return next;
+  u64 change = kNever;
+  switch (c.mode()) {
+    case 2:  // low for the last clock of the period
+      if (c.period < 2) break;
+      change = now - c.origin < c.period - 1 ? c.origin + c.period - 1 : c.origin + c.period;
+      break;
+    case 3:
+      if (c.period < 2) break;
+      change = c.origin + half_length(c.period, c.high_half);
+      break;
+    default:
+      if (c.expired_at == kNever) {
+        change = c.origin + c.count;
+      } else if (c.expired_at == now) {
+        change = now + 1;
+      }
+      break;
+  }
+  if (change <= now) change = now + 1;
+  return std::min(next, change);
+}
+
+I8254::Counter I8254::counter(unsigned index) {
+  Counter& c = state_.counter[index % state_.counter.size()];
+  settle(c, now());
+  return c;
+}
+
 void I8254::follow_out0(bool reprogrammed) {
   const u64 t = now();
   Counter& c = state_.counter[0];
@@ -249,6 +281,7 @@ void I8254::set_gate(unsigned counter, bool new_level) {
       break;
   }
   if (counter == 0) follow_out0(true);
+  if (counter == 2 && counter2_changed_) counter2_changed_();
 }
 
 bool I8254::output(unsigned counter) {
@@ -355,6 +388,7 @@ void I8254::port_write(unsigned, u16 offset, unsigned, u32 value) {
   if (offset < 3) {
     write_count(state_.counter[offset], byte, t);
     if (offset == 0) follow_out0(true);
+    if (offset == 2 && counter2_changed_) counter2_changed_();
     return;
   }
   const unsigned select = byte >> 6;
@@ -369,6 +403,7 @@ void I8254::port_write(unsigned, u16 offset, unsigned, u32 value) {
   } else {
     write_control(state_.counter[select], byte, t);
     if (select == 0) follow_out0(true);
+    if (select == 2 && counter2_changed_) counter2_changed_();
   }
 }
 

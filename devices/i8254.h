@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 
 #include "base/irq_line.h"
 #include "base/scheduler.h"
@@ -80,12 +81,28 @@ struct I8254State {
 /// and edges missed in a jump of virtual time shrink to one.
 class I8254 : public StatefulDevice<I8254State>, public PortHandler {
  public:
+  using Counter = I8254State::Counter;
+
   /// Claims ports 40h-43h.
   I8254(Scheduler& scheduler, PortMap& ports, IrqLine out0);
 
   void set_gate(unsigned counter, bool level);
   /// Level of OUT now.
   bool output(unsigned counter);
+  /// Called after counter 2 was programmed or gated.
+  void set_counter2_listener(std::function<void()> changed) {
+    counter2_changed_ = std::move(changed);
+  }
+
+  /// A counter as it is now. From such a copy the functions below tell what OUT does until the next
+  /// access, one step after the other: level(), next_change(), settle() there, level() ...
+  Counter counter(unsigned index);
+  /// Brings a counter to tick `now`, which is not before the last.
+  static void settle(Counter& c, u64 now);
+  /// Level of OUT of a settled counter.
+  static bool level(const Counter& c, u64 now);
+  /// First tick after `now` at which OUT of a counter settled there may change, or kNever.
+  static u64 next_change(const Counter& c, u64 now);
 
   /// Clock pulses since power-on: 105/88 MHz (14.31818.. MHz / 12), without drift.
   static u64 tick_at(u64 ns) { return static_cast<u64>(u128{ns} * 105 / 88000); }
@@ -97,17 +114,14 @@ class I8254 : public StatefulDevice<I8254State>, public PortHandler {
   void port_write(unsigned bank, u16 offset, unsigned size, u32 value) override;
 
  private:
-  using Counter = I8254State::Counter;
   static constexpr u64 kNever = I8254State::kNever;
 
   void restored() override;
   u64 now() { return tick_at(scheduler_.now()); }
-  static void settle(Counter& c, u64 now);
   static void load_count(Counter& c, u64 tick);
   static void stop(Counter& c, u64 now);
   static u32 programmed_count(const Counter& c);
   static u16 visible_count(const Counter& c, u64 now);
-  static bool level(const Counter& c, u64 now);
   static u64 next_rising_edge(const Counter& c, u64 now);
   static void write_control(Counter& c, u8 value, u64 now);
   static void write_count(Counter& c, u8 value, u64 now);
@@ -120,6 +134,7 @@ class I8254 : public StatefulDevice<I8254State>, public PortHandler {
   Scheduler& scheduler_;
   IrqLine out0_;
   Timer edge_;
+  std::function<void()> counter2_changed_;
 };
 
 }  // namespace dragoman

@@ -27,6 +27,7 @@ void Port61::restored() {
   state_.control &= 0x0f;
   timer_.set_gate(2, (state_.control & kGate2) != 0);
   update_nmi();
+  if (changed_) changed_();
 }
 
 void Port61::update_nmi() { nmi_.set(!state_.nmi_masked && (state_.serr || state_.iochk)); }
@@ -48,7 +49,7 @@ void Port61::report_iochk() {
   update_nmi();
 }
 
-bool Port61::speaker() { return (state_.control & kSpeakerData) != 0 && timer_.output(2); }
+bool Port61::speaker_data() const { return (state_.control & kSpeakerData) != 0; }
 
 u32 Port61::port_read(unsigned, u16, unsigned) {
   u8 value = state_.control;
@@ -66,6 +67,7 @@ void Port61::port_write(unsigned, u16, unsigned, u32 value) {
   if ((value & kIochkDisable) != 0) state_.iochk = false;
   timer_.set_gate(2, (value & kGate2) != 0);
   update_nmi();
+  if (changed_) changed_();
 }
 
 }  // namespace dragoman

@@ -2,6 +2,8 @@
 // Datasheet: Intel 290550 (PIIX3) section 2.5.1 (NMI status and control).
 #pragma once
 
+#include <functional>
+
 #include "base/irq_line.h"
 #include "base/scheduler.h"
 #include "devices/device.h"
@@ -31,8 +33,10 @@ class Port61 : public StatefulDevice<Port61State>, public PortHandler {
   void set_nmi_masked(bool masked);
   void report_serr();
   void report_iochk();
-  /// Level at the speaker: timer 2 gated by bit 1.
-  bool speaker();
+  /// Bit 1: OUT 2 of the timer reaches the speaker.
+  bool speaker_data() const;
+  /// Called after the port was written.
+  void set_listener(std::function<void()> changed) { changed_ = std::move(changed); }
 
   u32 port_read(unsigned bank, u16 offset, unsigned size) override;
   void port_write(unsigned bank, u16 offset, unsigned size, u32 value) override;
@@ -44,6 +48,7 @@ class Port61 : public StatefulDevice<Port61State>, public PortHandler {
   Scheduler& scheduler_;
   I8254& timer_;
   IrqLine nmi_;
+  std::function<void()> changed_;
 };
 
 }  // namespace dragoman

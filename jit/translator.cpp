@@ -421,7 +421,6 @@ void Translator::link(ExitRecord& exit, TranslatedRegion& target) {
   }
   exit.linked = &target;
   target.incoming.push_back(&exit);
-  if (observer_ != nullptr) observer_->linked(exit.region->id, target.id, exit.rip);
   ++linked_count_;
   if (observer_ != nullptr) observer_->linked(exit.region->id, target.id, exit.rip);
   if (exit.kind == ExitKind::kNarrow) ++narrow_count_;
@@ -476,7 +475,6 @@ void Translator::forget_all() {
     block->translated = nullptr;
     block->runs = 0;
   }
-  if (observer_ != nullptr) observer_->cache_emptied(full);
   owners_.clear();
   pending_exit_ = nullptr;
   cpu_.jump_table.clear();

@@ -15,6 +15,8 @@
 #include "cpu/model/cpu_model.h"
 #include "devices/block_image.h"
 #include "devices/character.h"
+#include "devices/sound/audio.h"
+#include "devices/sound/sb16_jumpers.h"
 #include "jit/options.h"
 
 namespace dragoman {
@@ -55,6 +57,30 @@ struct KernelConfig {
 struct DebugExitConfig {
   u16 port = 0x501;
   u16 ports = 4;
+};
+
+struct Sb16Config {
+  u16 port = 0x220;
+  Sb16Jumpers jumpers;
+  AudioBackend* audio = nullptr;
+};
+
+struct AdlibConfig {
+  AudioBackend* audio = nullptr;
+};
+
+/// Sound cards. Back ends outlive the machine; null: a card is there and not heard.
+struct SoundConfig {
+  AudioBackend* speaker = nullptr;
+  std::optional<Sb16Config> sb16;
+  std::optional<AdlibConfig> adlib;  ///< beside an sb16 nothing: that has the chip at 388h
+  std::vector<AudioBackend*> ac97;   ///< one function each
+  void mute() {
+    speaker = nullptr;
+    if (sb16) sb16->audio = nullptr;
+    if (adlib) adlib->audio = nullptr;
+    for (AudioBackend*& audio : ac97) audio = nullptr;
+  }
 };
 
 /// Interpreter and translator side by side (machine/lockstep.h).
@@ -102,6 +128,7 @@ struct MachineConfig {
   CharacterBackend* firmware_log = nullptr;  ///< port 402h
   std::vector<CharacterBackend*> virtio_consoles;
   unsigned virtio_rngs = 0;
+  SoundConfig sound;
   std::optional<DebugExitConfig> debug_exit;
   bool pc_testdev = false;  ///< ports and memory for test programs
 

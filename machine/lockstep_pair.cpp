@@ -41,6 +41,7 @@ MachinePair::MachinePair(const MachineConfig& config, const LockstepOptions& opt
   for (MachineConfig& c : configs_) {
     c.shutdown = true;  // nothing to look at afterwards
     if (!c.icount_shift) c.icount_shift = 3;
+    c.sound.mute();  // mixing has timers, which both machines or none must have
   }
   configs_[0].jit = false;
   configs_[1].jit = true;

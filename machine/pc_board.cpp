@@ -8,6 +8,9 @@
 #include "base/assert.h"
 #include "bios/fw_cfg_content.h"
 #include "devices/nvme/nvme.h"
+#include "devices/sound/i82801aa_audio.h"
+#include "devices/sound/sb16.h"
+#include "devices/sound/ymf262.h"
 #include "devices/virtio/virtio_blk.h"
 #include "devices/virtio/virtio_console.h"
 #include "devices/virtio/virtio_rng.h"
@@ -18,6 +21,8 @@ namespace {
 
 constexpr std::array<u16, 4> kSerialPorts = {0x3f8, 0x2f8, 0x3e8, 0x2e8};
 constexpr std::array<unsigned, 4> kSerialIrqs = {4, 3, 4, 3};
+constexpr u16 kAdlibPort = 0x388;
+constexpr u32 kAdlibVolume = 2 * 65536;  // one voice is an eighth of full scale
 
 /// A pin that calls a function on its rising edge.
 class EdgePin final : public IrqSink {
@@ -63,11 +68,15 @@ PcBoard::PcBoard(const MachineConfig& config, Log& log, BoardEvents events,
   add_chipset();
   add_isa_devices();
   add_pci_devices();
+  add_sound();
   add_drives();
   add_firmware();
 }
 
-PcBoard::~PcBoard() { devices_.clear(); }
+PcBoard::~PcBoard() {
+  for (const auto& [backend, mixer] : mixers_) mixer->flush();
+  devices_.clear();
+}
 
 void PcBoard::add_processor() {
   ioapic_ = &add<Ioapic>("ioapic.0", map_, apic_bus_);
@@ -227,6 +236,43 @@ void PcBoard::add_pci_devices() {
   for (unsigned i = 0; i < config_.virtio_rngs; ++i) {
     plug(add<VirtioRng>("virtio-rng." + std::to_string(i), spaces_, apic_bus_, log_,
                         [this](std::span<u8> out) { random_bytes(out); }));
+  }
+}
+
+AudioMixer* PcBoard::mixer_for(AudioBackend* backend) {
+  if (backend == nullptr) return nullptr;
+  for (const auto& [known, mixer] : mixers_) {
+    if (known == backend) return mixer.get();
+  }
+  mixers_.emplace_back(backend, std::make_unique<AudioMixer>(scheduler_, *backend));
+  return mixers_.back().second.get();
+}
+
+void PcBoard::add_sound() {
+  const SoundConfig& sound = config_.sound;
+  if (AudioMixer* mixer = mixer_for(sound.speaker)) {
+    speaker_ = std::make_unique<PcSpeaker>(scheduler_, *mixer, *pit_, *port61_);
+  }
+  if (sound.sb16) {
+    AudioMixer* const mixer = mixer_for(sound.sb16->audio);
+    Ymf262& opl = add<Ymf262>("ymf262", scheduler_, mixer);
+    const std::array<IrqLine, 4> lines{chipset_->isa_irq(9), chipset_->isa_irq(5),
+                                       chipset_->isa_irq(7), chipset_->isa_irq(10)};
+    Sb16& card = add<Sb16>("sb16", scheduler_, log_, *dma_, lines, sound.sb16->jumpers, opl, mixer);
+    const u16 base = sound.sb16->port;
+    ports_.add("sb16", Port(static_cast<u16>(base + Sb16::kFirstPort)), Sb16::kPortCount, card);
+    ports_.add("sb16 opl3", Port(base), Ymf262::kPortCount, opl);
+    ports_.add("sb16 opl2", Port(static_cast<u16>(base + 8)), 2, opl);
+    ports_.add("ymf262", Port(kAdlibPort), Ymf262::kPortCount, opl);
+  } else if (sound.adlib) {
+    Ymf262& opl = add<Ymf262>("ymf262", scheduler_, mixer_for(sound.adlib->audio));
+    opl.set_volume(kAdlibVolume, kAdlibVolume);
+    ports_.add("ymf262", Port(kAdlibPort), Ymf262::kPortCount, opl);
+  }
+  unsigned number = 0;
+  for (AudioBackend* backend : sound.ac97) {
+    plug(add<I82801aaAudio>("ac97." + std::to_string(number++), spaces_, scheduler_,
+                            mixer_for(backend)));
   }
 }
 

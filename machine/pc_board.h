@@ -31,6 +31,8 @@
 #include "devices/port92.h"
 #include "devices/ps2_keyboard.h"
 #include "devices/ps2_mouse.h"
+#include "devices/sound/audio_mixer.h"
+#include "devices/sound/pc_speaker.h"
 #include "devices/uart16550.h"
 #include "devices/vga/std_vga.h"
 #include "machine/chipset.h"
@@ -84,6 +86,8 @@ class PcBoard {
   void add_chipset();
   void add_isa_devices();
   void add_pci_devices();
+  void add_sound();
+  AudioMixer* mixer_for(AudioBackend* backend);
   void add_drives();
   void add_firmware();
   void set_cmos();
@@ -107,6 +111,8 @@ class PcBoard {
   ApicBus apic_bus_;
   u64 random_state_;
 
+  std::vector<std::pair<AudioBackend*, std::unique_ptr<AudioMixer>>> mixers_;
+  std::unique_ptr<PcSpeaker> speaker_;
   DeviceList devices_;
   std::unique_ptr<IrqFanout> intr_;
   std::unique_ptr<A20Gate> a20_;

@@ -182,6 +182,70 @@ Result<void> debugcon(KeyValues& properties, DeviceContext& context) {
   return properties.expect_empty("-device isa-debugcon", "iobase, chardev");
 }
 
+Result<u8> parse_line(std::string_view key, const std::string& text,
+                      std::initializer_list<u16> choices) {
+  auto number = parse_port(key, text);
+  if (!number) return number.error();
+  std::string list;
+  for (const u16 choice : choices) {
+    if (*number == choice) return static_cast<u8>(choice);
+    list += (list.empty() ? "" : ", ") + std::to_string(choice);
+  }
+  return error("'{}={}' in -device: the card has {}", key, text, list);
+}
+
+Result<void> sb16(KeyValues& properties, DeviceContext& context) {
+  drop_placement(properties);
+  (void)properties.take("version");
+  if (context.config.sound.sb16) return error("there is one sb16; leave out the second -device");
+  Sb16Config card;
+  if (auto v = properties.take("iobase")) {
+    auto port = parse_port("iobase", *v);
+    if (!port) return port.error();
+    if (*port != 0x220 && *port != 0x240 && *port != 0x260 && *port != 0x280) {
+      return error("'iobase={}' in -device sb16: use 0x220, 0x240, 0x260 or 0x280", *v);
+    }
+    card.port = *port;
+  }
+  const auto line = [&](const char* key, std::initializer_list<u16> choices,
+                        u8& target) -> Result<void> {
+    const auto v = properties.take(key);
+    if (!v) return {};
+    auto number = parse_line(key, *v, choices);
+    if (!number) return number.error();
+    target = *number;
+    return {};
+  };
+  if (auto ok = line("irq", {2, 5, 7, 9, 10}, card.jumpers.irq); !ok) return ok;
+  if (auto ok = line("dma", {0, 1, 3}, card.jumpers.dma8); !ok) return ok;
+  if (auto ok = line("dma16", {5, 6, 7}, card.jumpers.dma16); !ok) return ok;
+  auto audio = context.find_audio(properties.take("audiodev"));
+  if (!audio) return audio.error();
+  card.audio = *audio;
+  context.config.sound.sb16 = card;
+  return properties.expect_empty("-device sb16", "audiodev, iobase, irq, dma, dma16");
+}
+
+Result<void> adlib(KeyValues& properties, DeviceContext& context) {
+  drop_placement(properties);
+  if (auto v = properties.take("iobase"); v && *v != "0x388" && *v != "0x220") {
+    return error("'iobase={}' in -device adlib: it is found at 0x388; leave it out", *v);
+  }
+  (void)properties.take("freq");
+  auto audio = context.find_audio(properties.take("audiodev"));
+  if (!audio) return audio.error();
+  context.config.sound.adlib = AdlibConfig{*audio};
+  return properties.expect_empty("-device adlib", "audiodev");
+}
+
+Result<void> ac97(KeyValues& properties, DeviceContext& context) {
+  drop_placement(properties);
+  auto audio = context.find_audio(properties.take("audiodev"));
+  if (!audio) return audio.error();
+  context.config.sound.ac97.push_back(*audio);
+  return properties.expect_empty("-device AC97", "audiodev");
+}
+
 struct Driver {
   std::string_view name;
   std::string_view summary;
@@ -205,6 +269,10 @@ constexpr Driver kDrivers[] = {
     {"ide-cd", "ATAPI CD-ROM; drive=ID, bus=, unit=, bootindex=", ide_cd},
     {"nvme", "NVMe disk; drive=ID, serial=, bootindex=", nvme},
     {"floppy", "floppy drive; drive=ID, unit=", floppy},
+    {"sb16", "Sound Blaster 16 with OPL3; audiodev=ID, iobase=, irq=, dma=, dma16=", sb16},
+    {"adlib", "OPL3 synthesizer at port 388h; audiodev=ID", adlib},
+    {"AC97", "Intel 82801AA sound, a PCI function; audiodev=ID", ac97},
+    {"ac97", "the same", ac97},
 };
 
 }  // namespace

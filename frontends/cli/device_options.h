@@ -15,6 +15,8 @@ struct DeviceContext {
   std::vector<std::string>& ahci_ids;  ///< of the AHCI adapters added so far
   std::function<Result<CharacterBackend*>(const std::string& spec)> open_character;
   std::function<Result<DriveConfig>(const DriveOption& drive)> open_drive;
+  /// The -audiodev with this id, or the first; null when its sound goes nowhere.
+  std::function<Result<AudioBackend*>(const std::optional<std::string>& id)> find_audio;
 };
 
 /// Adds one device to the configuration; an Error names unknown devices and properties.

@@ -8,6 +8,7 @@
 #include "cpu/model/cpu_model.h"
 #include "devices/block/open_image.h"
 #include "frontends/cli/accel_options.h"
+#include "frontends/cli/audio_options.h"
 #include "frontends/cli/nearest.h"
 #include "frontends/cli/version.h"
 #include "frontends/vnc/vnc_display.h"
@@ -142,6 +143,28 @@ Result<void> take_trace(const std::string& trace, const std::vector<std::string>
     auto file = parse_symbol_file(text);
     if (!file) return file.error();
     o.trace_symbols.push_back(file.take());
+  }
+  return {};
+}
+
+Result<void> parse_sound(const std::vector<std::string>& audiodevs,
+                         const std::vector<std::string>& audio,
+                         const std::vector<std::string>& soundhw, Options& o) {
+  for (const std::string& text : audiodevs) {
+    auto option = parse_audiodev(text);
+    if (!option) return option.error();
+    o.audiodevs.push_back(option.take());
+  }
+  for (const std::string& text : audio) {
+    if (auto ok = parse_audio(text, o); !ok) return ok;
+  }
+  for (const std::string& text : soundhw) {
+    if (auto ok = parse_soundhw(text, o); !ok) return ok;
+  }
+  for (const AudioOption& option : o.audiodevs) {
+    if (o.accel == "lockstep" && option.driver != "none") {
+      return error("'-audiodev {}' does not go with -accel lockstep; leave it out", option.driver);
+    }
   }
   return {};
 }
@@ -306,6 +329,7 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
   app.set_help_flag("-h,--help", "Show this text");
   std::vector<std::string> files, drives, devices, hd(4), cdroms, floppies(2), accel, smp, memory,
       m_opt;
+  std::vector<std::string> audiodevs, audio, soundhw;
   std::string boot, machine, vnc, trace;
   std::vector<std::string> trace_symbols;
   bool version = false, gdb_1234 = false;
@@ -326,6 +350,13 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
   app.add_option("--uuid", o.uuid, "System UUID in SMBIOS")->group(kMachine);
   app.add_option("--name", o.name, "Name of the machine")->group(kMachine);
   app.add_option("--device", devices, "Add a device, such as virtio-rng-pci; 'help' lists them")
+      ->group(kMachine);
+  app.add_option("--audiodev", audiodevs,
+                 "Where sound goes: sdl, wav,path=FILE or none, id=NAME; 'help' tells more")
+      ->group(kMachine);
+  app.add_option("--audio", audio, "An -audiodev with its card, such as sdl,model=sb16")
+      ->group(kMachine);
+  app.add_option("--soundhw", soundhw, "Sound cards: sb16,adlib,ac97,pcspk or all")
       ->group(kMachine);
   app.add_option("--vga", o.vga, "Graphics card: std or none")->group(kMachine);
   app.add_option("--icount", o.icount, "Repeatable run, shift=N: 2^N ns per instruction")
@@ -437,6 +468,12 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
     return command;
   }
 
+  for (const std::string& text : audiodevs) {
+    if (text == "help" || text == "?") {
+      command.text = audiodev_help();
+      return command;
+    }
+  }
   if (gdb_1234) o.gdb.push_back("tcp:127.0.0.1:1234");
   if (files.size() > 1) {
     return error("more than one image file given ('{}' and '{}'); use -drive for further ones",
@@ -466,9 +503,11 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
     KeyValues values = KeyValues::parse(machine, "type");
     if (auto v = values.take("type")) o.machine = *v;
     if (auto v = values.take("accel")) accel.push_back(*v);
+    if (auto v = values.take("pcspk-audiodev")) o.speaker_audiodev = *v;
     for (const char* harmless : {"usb", "kernel_irqchip", "graphics", "hpet", "acpi"})
       (void)values.take(harmless);
-    if (auto ok = values.expect_empty("-machine", "type, accel"); !ok) return ok.error();
+    if (auto ok = values.expect_empty("-machine", "type, accel, pcspk-audiodev"); !ok)
+      return ok.error();
     if (o.machine == "help") {
       command.text =
           "Boards for -machine:\n"
@@ -530,6 +569,7 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
     const std::string driver = values.take("driver").value_or("");
     o.devices.push_back({driver, std::move(values)});
   }
+  if (auto ok = parse_sound(audiodevs, audio, soundhw, o); !ok) return ok.error();
   return command;
 }
 

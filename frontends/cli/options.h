@@ -46,6 +46,14 @@ struct DriveOption {
   bool backing = false;  ///< use the backing file a qcow2 image names
 };
 
+/// One -audiodev.
+struct AudioOption {
+  std::string driver;  ///< sdl, wav, none
+  std::string id;
+  std::string path;   ///< of a recording
+  u32 rate = 48'000;  ///< frames per second
+};
+
 struct DeviceOption {
   std::string driver;
   KeyValues properties;
@@ -64,6 +72,8 @@ struct Options {
   std::string kernel, initrd, append, bios;
   std::vector<DriveOption> drives;
   std::vector<DeviceOption> devices;
+  std::vector<AudioOption> audiodevs;
+  std::string speaker_audiodev;  ///< id; empty: the first
   std::string boot_order;
   bool boot_menu = false;
   bool snapshot = false;

@@ -325,12 +325,23 @@ Result<void> Session::open_characters() {
   return {};
 }
 
+Result<void> Session::open_audio() {
+  if (auto ok = audio_.open(options_.audiodevs); !ok) return host_problem(ok.error());
+  std::optional<std::string> speaker;
+  if (!options_.speaker_audiodev.empty()) speaker = options_.speaker_audiodev;
+  auto found = audio_.find(speaker);
+  if (!found) return found.error();
+  config_.sound.speaker = *found;
+  return {};
+}
+
 Result<void> Session::add_devices() {
   for (DeviceOption& option : options_.devices) {
     DeviceContext context{
         options_, config_, ahci_ids_,
         [this](const std::string& spec) { return open_character_device(spec, true); },
-        [this](const DriveOption& drive) { return open_drive(drive); }};
+        [this](const DriveOption& drive) { return open_drive(drive); },
+        [this](const std::optional<std::string>& id) { return audio_.find(id); }};
     if (auto ok = add_device_option(option, context); !ok) return ok;
   }
   return {};
@@ -465,7 +476,7 @@ Result<void> Session::prepare() {
   if (auto ok = DebugPorts::check(options_); !ok) return ok;
   for (const auto& step : {&Session::parse_time, &Session::open_boot_file, &Session::open_firmware,
                            &Session::open_kernel, &Session::open_drives, &Session::open_characters,
-                           &Session::add_devices}) {
+                           &Session::open_audio, &Session::add_devices}) {
     if (auto ok = (this->*step)(); !ok) return ok;
   }
   if (config_.drives.empty() && !config_.kernel && options_.bios.empty()) {
@@ -582,6 +593,7 @@ int Session::run() {
   }
   for (const auto& character : characters_) character->flush();
   terminal_display_.reset();  // what follows belongs on the ordinary screen
+  audio_.report();
   if (options_.print_state) {
     fmt::print(stderr, "instructions {} hash {:016x}\n", machine().instructions(),
                machine().state_hash());

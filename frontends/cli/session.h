@@ -11,6 +11,7 @@
 #include "devices/character/expect.h"
 #include "devices/character/mux.h"
 #include "devices/character/open_character.h"
+#include "frontends/cli/audio_outputs.h"
 #include "frontends/cli/options.h"
 #include "frontends/debug_ports.h"
 #include "frontends/media.h"
@@ -52,6 +53,7 @@ class Session {
   Result<void> open_drives();
   Result<void> open_characters();
   Result<void> open_firmware();
+  Result<void> open_audio();
   Result<void> add_devices();
   Result<void> open_kernel();
   Result<void> parse_time();
@@ -79,6 +81,7 @@ class Session {
   std::vector<std::unique_ptr<ExpectTee>> tees_;
   std::vector<std::unique_ptr<PollSource>> poll_sources_;
   std::vector<CharacterBackend*> mux_owner_serial_;
+  AudioOutputs audio_;
   std::unique_ptr<Machine> machine_;
   std::unique_ptr<Lockstep> lockstep_;  ///< instead of machine_
   std::unique_ptr<SdlDisplay> window_;
