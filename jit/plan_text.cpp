@@ -220,12 +220,12 @@ std::string plan_line(const RegionPlan& plan, const PlannedInstruction& p) {
 std::string plan_summary(const RegionPlan& plan, const RegionRequest& request) {
   unsigned shared = 0;
   for (const AccessGroup& g : plan.groups) shared += g.slot >= 0 ? 1 : 0;
-  return fmt::format(
-      "{}, {}-bit, {} blocks, {} instructions, {} shared probes, vectors used {:04x}",
-      request.narrow ? "narrow"
-      : request.hot  ? "superblock"
-                     : "block",
-      plan.code_bits, plan.blocks.size(), plan.instructions, shared, plan.vectors_used);
+  return fmt::format("{}, {}-bit, {} blocks, {} instructions, {} shared probes, {} more pages{}",
+                     request.narrow ? "narrow"
+                     : request.hot  ? "superblock"
+                                    : "block",
+                     plan.code_bits, plan.blocks.size(), plan.instructions, shared,
+                     plan.pages.size(), plan.vectors ? ", vector registers" : "");
 }
 
 std::string frame_member_name(const Cpu& cpu, i64 offset) {

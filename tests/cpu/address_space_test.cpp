@@ -54,7 +54,7 @@ class AddressSpaceTest : public ::testing::Test {
   static u64 root_of(unsigned space) { return kTables + space * 0x4000; }
   static u64 linear(unsigned page) { return kLinear + page * kPageSize; }
   void map(unsigned space, unsigned page, unsigned n, u64 bits = kWritable) {
-    m.put<u64>(root_of(space) + 0x3000 + 8 * page, (kPhysical + n * kPageSize) | bits | 1);
+    m.put<u64>(root_of(space) + 0x3000 + 8 * page, (kPhysical + n * kPageSize) | bits | kUser | 1);
   }
   void map_everywhere(unsigned page, unsigned n, u64 bits) {
     for (unsigned space = 0; space < kSpaces; ++space) map(space, page, n, bits);
@@ -86,8 +86,22 @@ class AddressSpaceTest : public ::testing::Test {
     m.reg(kRdi) = 0x18000;
     return step(kInvpcid);
   }
+  // Programs look and run in user mode, whose translations are kept for every PCID. The
+  // supervisor's are one set, in which only global pages outlive a change of CR3.
+  template <class Action>
+  auto as_user(Action&& action) {
+    m.state().cpl = 3;
+    m.cpu->update_mode();
+    const auto result = action();
+    m.state().cpl = 0;
+    m.cpu->update_mode();
+    return result;
+  }
   /// What a read of the page finds, -1 for a fault.
   int look(unsigned page) {
+    return as_user([&] { return look_here(page); });
+  }
+  int look_here(unsigned page) {
     u8 value = 0;
     if (m.cpu->read_linear(linear(page) + 1, value)) return value;
     m.cpu->clear_fault();
@@ -95,10 +109,16 @@ class AddressSpaceTest : public ::testing::Test {
   }
   /// What its code does.
   int execute(unsigned page) {
+    return as_user([&] { return execute_here(page); });
+  }
+  int execute_here(unsigned page) {
     m.reg(kRax) = 0xff;
     m.state().rip() = linear(page);
     (void)m.cpu->run(1);
     return static_cast<u8>(m.reg(kRax));
+  }
+  u64 context() {
+    return as_user([&] { return m.cpu->fetch_context(); });
   }
 
   EventMachine m;
@@ -390,6 +410,33 @@ TEST_F(AddressSpaceTest, NothingStaleAfterWhatMustDropIt) {
   EXPECT_GT(stale, 100u);  // or nothing was kept at all
 }
 
+TEST_F(AddressSpaceTest, TheSupervisorKeepsOnlyGlobalPages) {
+  map(1, 0, 1);
+  map(2, 0, 2);
+  map_everywhere(1, 3, kWritable | kGlobal);
+  enter(1, false);
+  EXPECT_EQ(look_here(0), 1);
+  EXPECT_EQ(look_here(1), 3);
+  EXPECT_EQ(execute_here(1), 3);
+  const u64 id = m.cpu->fetch_context();
+  enter(2, true);
+  EXPECT_EQ(look_here(0), 2);  // not what the other space has there
+  EXPECT_EQ(m.cpu->fetch_context(), id);
+  map_everywhere(1, 4, kWritable | kGlobal);
+  EXPECT_EQ(look_here(1), 3);  // stale
+  EXPECT_EQ(execute_here(1), 3);
+  invlpg(linear(1));
+  EXPECT_EQ(look_here(1), 4);
+  EXPECT_EQ(execute_here(1), 4);
+  EXPECT_NE(m.cpu->fetch_context(), id);
+  // Code that is not global: the identity goes with the space.
+  EXPECT_EQ(execute_here(0), 2);
+  const u64 local = m.cpu->fetch_context();
+  enter(1, true);
+  EXPECT_NE(m.cpu->fetch_context(), local);
+  EXPECT_EQ(execute_here(0), 1);
+}
+
 // --- Identity of fetches -------------------------------------------------------------------------
 
 TEST_F(AddressSpaceTest, FetchContextComesBackWithTheSpace) {
@@ -398,7 +445,7 @@ TEST_F(AddressSpaceTest, FetchContextComesBackWithTheSpace) {
   for (unsigned space = 1; space < 4; ++space) {
     enter(space, false);
     EXPECT_EQ(execute(0), static_cast<int>(space));
-    ids[space] = m.cpu->fetch_context();
+    ids[space] = context();
     EXPECT_NE(ids[space] >> 32, 0u);
     EXPECT_EQ(ids[space] << 32, 0u);
     EXPECT_NE(ids[space], ids[space - 1]);
@@ -406,19 +453,19 @@ TEST_F(AddressSpaceTest, FetchContextComesBackWithTheSpace) {
   EXPECT_NE(ids[1], ids[3]);
   for (unsigned space = 1; space < 4; ++space) {
     enter(space, true);
-    EXPECT_EQ(m.cpu->fetch_context(), ids[space]);
+    EXPECT_EQ(context(), ids[space]);
   }
   enter(1, false);
-  EXPECT_NE(m.cpu->fetch_context(), ids[1]);
+  EXPECT_NE(context(), ids[1]);
   enter(2, true);
-  EXPECT_EQ(m.cpu->fetch_context(), ids[2]);
+  EXPECT_EQ(context(), ids[2]);
   ASSERT_TRUE(invpcid(1, 3, 0));
-  EXPECT_EQ(m.cpu->fetch_context(), ids[2]);
+  EXPECT_EQ(context(), ids[2]);
   enter(3, true);
-  EXPECT_NE(m.cpu->fetch_context(), ids[3]);
+  EXPECT_NE(context(), ids[3]);
   enter(2, true);
   ASSERT_TRUE(invpcid(3, 0, 0));
-  EXPECT_NE(m.cpu->fetch_context(), ids[2]);
+  EXPECT_NE(context(), ids[2]);
 }
 
 TEST_F(AddressSpaceTest, OnlyPagesThatWereExecutedChangeTheFetchContext) {
@@ -427,32 +474,32 @@ TEST_F(AddressSpaceTest, OnlyPagesThatWereExecutedChangeTheFetchContext) {
   enter(1, false);
   EXPECT_EQ(execute(0), 1);
   EXPECT_EQ(look(1), 2);
-  u64 id = m.cpu->fetch_context();
+  u64 id = context();
   invlpg(linear(1));
   invlpg(linear(77));
-  EXPECT_EQ(m.cpu->fetch_context(), id);
+  EXPECT_EQ(context(), id);
   invlpg(linear(0));
-  EXPECT_NE(m.cpu->fetch_context(), id);
+  EXPECT_NE(context(), id);
 
   // Executed again from what is still cached: the new context has to know of it.
   EXPECT_EQ(execute(0), 1);
   EXPECT_EQ(execute(1), 2);
-  id = m.cpu->fetch_context();
+  id = context();
   invlpg(linear(0));
-  EXPECT_NE(m.cpu->fetch_context(), id);
-  id = m.cpu->fetch_context();
+  EXPECT_NE(context(), id);
+  id = context();
   EXPECT_EQ(execute(1), 2);
-  EXPECT_EQ(m.cpu->fetch_context(), id);
+  EXPECT_EQ(context(), id);
   map(1, 1, 3);
   invlpg(linear(1));
-  EXPECT_NE(m.cpu->fetch_context(), id);
+  EXPECT_NE(context(), id);
   EXPECT_EQ(execute(1), 3);
 }
 
 TEST_F(AddressSpaceTest, PagesWhoseFetchEntryWasReplacedStillCountAsExecuted) {
   map(1, 0, 1);
   enter(1, false);
-  EXPECT_EQ(execute(0), 1);
+  EXPECT_EQ(execute_here(0), 1);
   m.code(0, {0xb0, 9, 0xf4});  // a page with the same low bits
   m.state().rip() = 0;
   (void)m.cpu->run(1);
@@ -461,7 +508,7 @@ TEST_F(AddressSpaceTest, PagesWhoseFetchEntryWasReplacedStillCountAsExecuted) {
   map(1, 0, 2);
   invlpg(linear(0));
   EXPECT_NE(m.cpu->fetch_context(), id);
-  EXPECT_EQ(execute(0), 2);
+  EXPECT_EQ(execute_here(0), 2);
 }
 
 TEST_F(AddressSpaceTest, InvlpgInsideALargePageOfCodeChangesTheFetchContext) {
@@ -476,15 +523,15 @@ TEST_F(AddressSpaceTest, AGlobalPageOfCodeDroppedElsewhereChangesTheFetchContext
   enter(1, false);
   EXPECT_EQ(execute(0), 1);
   EXPECT_EQ(look(1), 2);
-  const u64 id = m.cpu->fetch_context();
+  const u64 id = context();
   enter(2, false);
   invlpg(linear(1));
   enter(1, true);
-  EXPECT_EQ(m.cpu->fetch_context(), id);
+  EXPECT_EQ(context(), id);
   enter(2, true);
   invlpg(linear(0));
   enter(1, true);
-  EXPECT_NE(m.cpu->fetch_context(), id);
+  EXPECT_NE(context(), id);
 }
 
 TEST_F(AddressSpaceTest, EveryModeHasItsFetchContext) {
@@ -543,8 +590,8 @@ TEST_F(AddressSpaceTest, FetchContextsThatAreUsedUpStartAnew) {
   map(1, 0, 2);
   enter(1, false);
   EXPECT_EQ(execute(0), 2);
-  EXPECT_LT(m.cpu->fetch_context() >> 32, 100u);
-  EXPECT_NE(m.cpu->fetch_context() >> 32, 0u);
+  EXPECT_LT(context() >> 32, 100u);
+  EXPECT_NE(context() >> 32, 0u);
   map(1, 0, 3);
   enter(1, false);
   EXPECT_EQ(execute(0), 3);
