@@ -45,6 +45,7 @@ RunExit Cpu::run(u64 budget) {
             attention_.load(std::memory_order_relaxed) != 0 || state.activity != Activity::kRunning,
             0)) {
       if (handle_boundary(exit) == Boundary::kExit) return exit;
+      if (state.activity != Activity::kRunning) continue;  // an event ended in shutdown
     }
     if (state.instructions >= limit) return RunExit::kBudget;
     if (__builtin_expect(stepping_, 0)) {
