@@ -391,6 +391,7 @@ PlannedInstruction plan_instruction(const Cpu& cpu, const Instruction& insn, u64
       p.needs_flags =
           (info.flags_read & kAllFlags) != 0 || (p.writes_flags && !sets_all_flags(insn));
       if (is_shift(r.operation)) p.needs_flags = shift_needs_flags(insn);
+      p.passes_flags = p.needs_flags && (info.flags_read & kAllFlags) == 0;
       if (uses.memory) {
         const bool destination = (r.attributes & kDestination) != 0;
         const bool second = (r.attributes & kSecondWritten) != 0;
@@ -467,7 +468,7 @@ u32 flags_before(const PlannedInstruction& p, u32 live_after) {
   u32 live = live_after;
   if (p.how == Emission::kInterpreted) return kAllFlags | kExactFlags;
   if (p.writes_flags && !p.needs_flags) live = 0;
-  if (p.needs_flags) live |= kAllFlags;
+  if (p.needs_flags && !(p.passes_flags && live_after == 0)) live |= kAllFlags;
   if (p.may_leave) live |= kExactFlags;
   return live;
 }

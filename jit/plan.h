@@ -58,6 +58,7 @@ struct PlannedInstruction {
   Emission how = Emission::kInterpreted;
   bool may_leave = false;     ///< may fault, end up in C++ or leave the region
   bool needs_flags = false;   ///< wants the guest's flags in the host's register
+  bool passes_flags = false;  ///< reads none of them, but leaves some as they were
   bool writes_flags = false;  ///< leaves the guest's flags in the host's register
   u32 live_after = 0;
   u32 registers_written = 0;  ///< general registers, as a set of bits

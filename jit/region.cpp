@@ -354,6 +354,9 @@ class Grouper {
   }
 
   void join(PlannedAccess& access, Values& values, const BaseKey& base, i64 offset) {
+    // Differences of absolute addresses from here on would overflow: each has a probe of its own.
+    constexpr i64 kFarthest = i64{1} << 48;
+    if (offset < -kFarthest || offset > kFarthest) return;
     access.offset = offset;
     const auto fits = [&](int index) {
       const AccessGroup& g = plan_.groups[static_cast<std::size_t>(index)];
@@ -561,6 +564,11 @@ void find_live_flags(RegionPlan& plan, bool liveness) {
         b.live_in = live;
         changed = true;
       }
+    }
+  }
+  for (PlannedBlock& b : plan.blocks) {
+    for (PlannedInstruction& p : b.instructions) {
+      if (p.passes_flags && p.live_after == 0) p.needs_flags = false;
     }
   }
 }

@@ -52,6 +52,16 @@ TEST(EventsReal, StackTooSmallEndsInShutdown) {
   EXPECT_NE(m.cpu->fault_history().find("vector=08"), std::string::npos);
 }
 
+TEST(EventsReal, ShutdownStopsBeforeTheNextInstruction) {
+  EventMachine m;
+  m.real_mode();
+  m.state().idtr.limit = 0;
+  m.code(0x500, {0x40, 0x40, 0x40});  // inc ax
+  m.cpu->raise_nmi();
+  EXPECT_EQ(m.cpu->run(10), RunExit::kTripleFault);
+  EXPECT_EQ(m.reg(kRax), 0u);
+}
+
 TEST(EventsProtected, FaultFromRing3WithErrorCodeAndBack) {
   EventMachine m;
   m.protected_mode(3);

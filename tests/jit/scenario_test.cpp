@@ -156,6 +156,21 @@ TEST(TranslatedFaults, ReturnToANonCanonicalAddressFaultsAtTheReturn) {
   EXPECT_EQ(pair.fault().rsp, L::kStack);
 }
 
+// Accesses share a probe when they are near each other; these are 2^63 bytes apart.
+TEST(TranslatedFaults, AbsoluteAddressesFarApart) {
+  LockstepPair pair(kMiB, 1);
+  Bytes code;
+  code({0x48, 0xff, 0xc2, 0x66, 0xa3}).number(bit(63), 8);  // inc rdx; mov [2^63], ax
+  code({0xa2}).number(L::kData, 8)({0xf4});                 // mov [kData], al; hlt
+  pair.code(L::kCode, code);
+  for (int i = 0; i < 3; ++i) {
+    pair.start(L::kCode);
+    expect_halt(pair);
+    EXPECT_EQ(pair.fault().vector, kVectorGp);
+    EXPECT_EQ(pair.fault().rip, L::kCode + 3);
+  }
+}
+
 // Byte shifts mask their count to 5 bits whatever REX.W says: 32 leaves the flags alone.
 TEST(TranslatedFlags, ByteShiftBy32KeepsThem) {
   LockstepPair pair(kMiB, 1);

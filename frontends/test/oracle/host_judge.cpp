@@ -24,7 +24,8 @@ HostJudge::HostJudge(unsigned engines, bool compare_undefined)
           e == 0 ? BenchEngine::kInterpreter : BenchEngine::kTranslator, runner_.pkru());
     }
   }
-  const HostTraits traits{model_.features, runner_.has_16_bit(), runner_.has_segment_bases()};
+  const HostTraits traits{model_.features, runner_.has_32_bit(), runner_.has_16_bit(),
+                          runner_.has_segment_bases()};
   maker_ = std::make_unique<InstructionMaker>(traits);
   for (unsigned i = 1; i < rows().size(); ++i) {
     const u16 index = static_cast<u16>(i);

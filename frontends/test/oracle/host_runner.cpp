@@ -202,13 +202,21 @@ u8* map_fixed(u64 address, u64 size, int protection, int file, u64 offset) {
   return p == at(address) ? static_cast<u8*>(p) : nullptr;
 }
 
+/// The processor itself finds a segment there; what the kernel answered need not be true.
+bool segment_exists(u32 selector) {
+  u32 access;
+  bool found;
+  asm("larl %2, %0" : "=r"(access), "=@ccz"(found) : "r"(selector));
+  return found;
+}
+
 bool local_segment(unsigned entry, u64 base, bool code) {
   user_desc d{};
   d.entry_number = entry;
   d.base_addr = static_cast<unsigned>(base);
   d.limit = 0xffff;
   d.contents = code ? MODIFY_LDT_CONTENTS_CODE : MODIFY_LDT_CONTENTS_DATA;
-  return syscall(SYS_modify_ldt, 0x11, &d, sizeof(d)) == 0;
+  return syscall(SYS_modify_ldt, 0x11, &d, sizeof(d)) == 0 && segment_exists(entry << 3 | 7);
 }
 
 void to_area(const FpuState& fpu, SaveArea& area) {
@@ -271,6 +279,7 @@ HostRunner::HostRunner() {
   k.host_gs_base = saved_gs_;
   k.fs_base = L::kFsBase;
   k.gs_base = L::kGsBase;
+  has_32_bit_ = segment_exists(L::kCode32);
   has_16_bit_ = local_segment(0, L::kCodeBase16, true) && local_segment(1, L::kDataBase16, false) &&
                 local_segment(2, L::kStackBase16, false);
   __get_cpuid_count(7, 0, &a, &b, &c, &d);

@@ -21,7 +21,10 @@ class HostRunner {
 
   /// Empty when cases can be run, else why they cannot.
   const std::string& problem() const { return problem_; }
-  /// False when the kernel gives no 16-bit segments (modify_ldt).
+  /// False when there is no compatibility segment: a kernel without 32-bit programs, or one that
+  /// runs under another kernel which does not pass it on.
+  bool has_32_bit() const { return has_32_bit_; }
+  /// False when there are no 16-bit segments (modify_ldt), likewise.
   bool has_16_bit() const { return has_16_bit_; }
   /// True when user code may set the bases of FS and GS (CR4.FSGSBASE).
   bool has_segment_bases() const { return has_bases_; }
@@ -40,6 +43,7 @@ class HostRunner {
   u8* stub_alias_ = nullptr;
   std::string problem_;
   bool mapped_ = false;
+  bool has_32_bit_ = false;
   bool has_16_bit_ = false;
   bool has_bases_ = false;
   u32 pkru_ = 0;

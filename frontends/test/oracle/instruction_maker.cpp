@@ -28,6 +28,7 @@ std::string_view left_out(const Row& r, CaseMode mode, const HostTraits& host) {
   if (r.mode == (mode == CaseMode::k64 ? ModeKey::kNot64 : ModeKey::kOnly64)) {
     return "not in this mode";
   }
+  if (mode == CaseMode::k32 && !host.has_32_bit) return "no 32-bit segments from the host's kernel";
   if (mode == CaseMode::k16 && !host.has_16_bit) return "no 16-bit segments from the host's kernel";
   if (!host.features.has(r.feature)) return "not supported by the host processor";
   // The register form of the prefetch group is a NOP on Intel processors and #UD on AMD's.

@@ -14,6 +14,7 @@ namespace dragoman {
 /// What the host offers beyond its CPUID features.
 struct HostTraits {
   FeatureSet features;
+  bool has_32_bit = false;         ///< HostRunner::has_32_bit()
   bool has_16_bit = false;         ///< HostRunner::has_16_bit()
   bool has_segment_bases = false;  ///< HostRunner::has_segment_bases()
 };
