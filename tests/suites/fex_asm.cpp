@@ -44,9 +44,12 @@ std::string upper(std::string text) {
   return text;
 }
 
+/// A number or its text, which may be grouped by underscores.
 u64 number(const Json& value) {
-  return value.is_string() ? std::strtoull(value.get<std::string>().c_str(), nullptr, 0)
-                           : value.get<u64>();
+  if (!value.is_string()) return value.get<u64>();
+  std::string text = value.get<std::string>();
+  std::erase(text, '_');
+  return std::strtoull(text.c_str(), nullptr, 0);
 }
 
 /// Keys in capitals, as the suite reads them.
