@@ -82,8 +82,16 @@ TEST(HostClock, WaitingIsLeftToTheCaller) {
   HostClock clock;
   EXPECT_FALSE(clock.skip_to(~u64{0} / 2));
   EXPECT_LT(clock.now_ns(), ~u64{0} / 2);
-  EXPECT_EQ(clock.instructions_until(0, kLimit), kLimit);
   EXPECT_EQ(clock.instructions_until(Scheduler::kNever, kLimit), kLimit);
+}
+
+TEST(HostClock, NearDeadlinesGiveShortBudgets) {
+  HostClock clock;
+  const u64 now = clock.instructions_until(0, kLimit);
+  EXPECT_GT(now, 0u);
+  EXPECT_LT(now, kLimit) << "what is due is looked at soon";
+  EXPECT_EQ(clock.instructions_until(0, 1), 1u);
+  EXPECT_GE(clock.time_after(kLimit), clock.time_after(0));
 }
 
 }  // namespace

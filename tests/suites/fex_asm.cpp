@@ -44,9 +44,12 @@ std::string upper(std::string text) {
   return text;
 }
 
+/// A number or its text, which may be grouped by underscores.
 u64 number(const Json& value) {
-  return value.is_string() ? std::strtoull(value.get<std::string>().c_str(), nullptr, 0)
-                           : value.get<u64>();
+  if (!value.is_string()) return value.get<u64>();
+  std::string text = value.get<std::string>();
+  std::erase(text, '_');
+  return std::strtoull(text.c_str(), nullptr, 0);
 }
 
 /// Keys in capitals, as the suite reads them.
@@ -92,13 +95,15 @@ std::string missing(const CpuModel& model, const Json& config) {
       {"RDPID", Feature::kRdpid},       {"CLFLOPT", Feature::kClflushopt},
       {"FSGSBASE", Feature::kFsgsbase},
   };
-  for (const Json& name : config.value("HOSTFEATURES", Json::array())) {
+  const Json wanted = config.value("HOSTFEATURES", Json::array());
+  for (const Json& name : wanted) {
     const auto found = kFeatures.find(upper(name.get<std::string>()));
     if (found == kFeatures.end() || !model.features.has(found->second)) {
       return "needs " + upper(name.get<std::string>());
     }
   }
-  for (const auto& [key, value] : config.value("ENV", Json::object()).items()) {
+  const Json environment = config.value("ENV", Json::object());
+  for (const auto& [key, value] : environment.items()) {
     if (key == "FEX_X87REDUCEDPRECISION") return "expects x87 with 64-bit precision";
   }
   return {};
@@ -117,7 +122,8 @@ class Runner {
     process_.map(kScratch, kScratchPages * kPageSize);
     process_.map(kSib - kPageSize, 2 * kPageSize);
     process_.map(kCode, program.code.size());
-    for (const auto& [at, bytes] : program.config.value("MEMORYREGIONS", Json::object()).items()) {
+    const Json regions = program.config.value("MEMORYREGIONS", Json::object());
+    for (const auto& [at, bytes] : regions.items()) {
       process_.map(number(at), number(bytes));
     }
     if (program.bits32) {
@@ -126,7 +132,8 @@ class Runner {
       s.regs[kRsp] = kStack32 + kPageSize;
     }
     process_.store(kCode, program.code);
-    for (const auto& [at, text] : program.config.value("MEMORYDATA", Json::object()).items()) {
+    const Json contents = program.config.value("MEMORYDATA", Json::object());
+    for (const auto& [at, text] : contents.items()) {
       process_.store(number(at), bytes_of(text.get<std::string>()));
     }
     s.rip() = kCode;

@@ -13,6 +13,7 @@ UserProcess::UserProcess(BenchEngine engine)
 void UserProcess::start(bool bits32) {
   next_page_ = kFree;
   bench_->enter(bits32 ? BenchMode::kUser32 : BenchMode::kUser64);
+  bench_->set_flags(kFlagFixed | kFlagIf);
 }
 
 u64 UserProcess::get(u64 physical) {
