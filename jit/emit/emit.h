@@ -12,8 +12,8 @@ namespace dragoman {
 struct EmittedRegion {
   std::vector<u8> code;
   u64 entry = 0;
-  u64 retired = 0;           ///< leaves at the region's own start
-  std::vector<u64> records;  ///< ExitRecords inside `code`, with offsets instead of addresses
+  u64 retired = 0;                ///< leaves at the region's own start
+  std::vector<u64> records;       ///< ExitRecords inside `code`, with offsets instead of addresses
   std::vector<CodeRange> ranges;  ///< of `code`, ascending
 };
 
