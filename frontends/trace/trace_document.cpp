@@ -50,7 +50,8 @@ std::string why_made(const RecordedRegion& r) {
   if (r.request.hot)
     return fmt::format("its block ran {} times as a translation: now with the blocks around it",
                        kRunsToSuperblock);
-  return fmt::format("its first block ran {} times in the interpreter", r.runs);
+  return fmt::format("its first block ran {} time{} in the interpreter", r.runs,
+                     r.runs == 1 ? "" : "s");
 }
 
 std::string_view event_kind(EventKind kind) {

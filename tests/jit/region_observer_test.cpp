@@ -165,7 +165,8 @@ TEST(RegionObserver, PlansTellOfProbesFlagsAndWays) {
     for (const std::string& line : region.plan) all += line + "\n";
   }
   for (const char* part : {"copied", "memory: write of 4 bytes", "memory: read of 8 bytes",
-                           "sets zf", "reads zf", "back to block", "interpreted"})
+                           "sets pf af zf sf of, wanted later", "reads cf pf af zf sf of",
+                           "back to block", "interpreted"})
     EXPECT_NE(all.find(part), std::string::npos) << part << " in\n" << all;
 }
 

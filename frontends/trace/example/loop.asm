@@ -12,7 +12,6 @@ next:
   jb less
   sub rax, rdx
 less:
-  paddq xmm0, xmm1
   call mix
   dec ecx
   jnz next

@@ -24,7 +24,7 @@ const EXPLAIN = {
   "locked": ["LOCK", "Executed as a locked instruction of the host on the guest's memory, so it is atomic for devices and other processors as well. Split locks go to the interpreter.", SDM + "vol. 3, 8.1"],
   "flags-read": ["Reads flags", "The guest's flags must be in the host's flags register when this instruction begins.", SDM + "vol. 1, 3.4.3"],
   "flags-live": ["Flags wanted", "A later instruction, or an exit of the region, may read these flags. Until then they stay in the host's flags register. Before a probe, whose compare would destroy them, they are saved with LAHF and SETO, unless a recipe (the CMP, TEST, ADD … whose operands still stand in registers) can make them again.", SDM + "vol. 1, 3.4.3; vol. 2, LAHF"],
-  "flags-dead": ["Dead flags", "Everything that could read these flags comes after an instruction that sets them anew: nobody saves them.", SDM + "vol. 1, 3.4.3; vol. 1, appendix A"],
+  "flags-dead": ["Dead flags", "No instruction reads these flags before they are set anew. They are kept only where a fault could show them to the guest (the plan then says: wanted only if something faults).", SDM + "vol. 1, 3.4.3; vol. 1, appendix A"],
   "may-leave": ["May leave", "May fault, call C++ or leave the region. The guest's state must be exact here: instructions before it are counted, flags can be had.", SDM + "vol. 3, 6.6 (restarting instructions)"],
   "inside": ["Stays inside", "The target belongs to the same region: a plain jump of the host, registers and flags stay where they are.", ""],
   "loop": ["Loop", "A jump back inside the region. It charges the instructions of the round and looks at the budget, so that interrupts come in and counts stay exact.", ""],
