@@ -7,10 +7,12 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
@@ -257,6 +259,38 @@ constexpr int kSignals[] = {SIGFPE, SIGSEGV, SIGBUS, SIGILL, SIGTRAP};
 
 }  // namespace
 
+namespace {
+
+/// A process takes a fault on a signal stack while its RSP is not canonical, and lives.
+bool bears_any_stack() {
+  const pid_t child = fork();
+  if (child < 0) return false;
+  if (child == 0) {
+    static std::array<u8, 64 * kKiB> memory;
+    stack_t stack{};
+    stack.ss_sp = memory.data();
+    stack.ss_size = memory.size();
+    struct sigaction action {};
+    action.sa_handler = [](int) { _exit(0); };
+    action.sa_flags = SA_ONSTACK;
+    if (sigaltstack(&stack, nullptr) != 0 || sigaction(SIGILL, &action, nullptr) != 0) _exit(1);
+    asm volatile(
+        "movabsq $0x8000000000000000, %%rsp\n\t"
+        "ud2" ::
+            : "memory");
+    _exit(1);
+  }
+  int status = 0;
+  return waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+}  // namespace
+
+bool HostRunner::bears(const CpuCase& test) const {
+  const u64 rsp = test.before.regs[kRsp];
+  return bears_any_stack_ || case_bits(test.mode) != 64 || sign_extend(rsp, 48) == rsp;
+}
+
 HostRunner::HostRunner() {
   constexpr unsigned kOsxsaveAndAvx = 1u << 27 | 1u << 28;
   u32 a = 0, b = 0, c = 0, d = 0;
@@ -265,6 +299,7 @@ HostRunner::HostRunner() {
     return;
   }
   has_bases_ = (getauxval(AT_HWCAP2) & 2) != 0;
+  bears_any_stack_ = bears_any_stack();
   map_pages();
   if (!mapped_) {
     problem_ = "addresses from 10000h on, or 60100000h, are taken in this process";

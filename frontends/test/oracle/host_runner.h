@@ -28,6 +28,9 @@ class HostRunner {
   bool has_16_bit() const { return has_16_bit_; }
   /// True when user code may set the bases of FS and GS (CR4.FSGSBASE).
   bool has_segment_bases() const { return has_bases_; }
+  /// False for a stack pointer that this host's kernel cannot bear when a fault is taken: some that
+  /// run under another kernel end a process whose RSP is not canonical then.
+  bool bears(const CpuCase& test) const;
   /// PKRU and the mask of MXCSR, which the guest must share.
   u32 pkru() const { return pkru_; }
 
@@ -46,6 +49,7 @@ class HostRunner {
   bool has_32_bit_ = false;
   bool has_16_bit_ = false;
   bool has_bases_ = false;
+  bool bears_any_stack_ = false;
   u32 pkru_ = 0;
   u64 saved_fs_ = 0, saved_gs_ = 0;
   std::unique_ptr<u8[]> signal_stack_;
