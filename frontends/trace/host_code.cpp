@@ -49,7 +49,8 @@ bool is_scratch(x86_reg reg) {
 
 /// Of an instruction that reaches nothing with a name: part of a probe, the guest's access itself,
 /// or other work in the scratch registers.
-std::string_view scratch_topic(const cs_x86& x86) {
+std::string_view scratch_topic(const cs_insn& insn) {
+  const cs_x86& x86 = insn.detail->x86;
   const auto touches = [](const cs_x86_op& op) {
     return op.type == X86_OP_REG   ? is_scratch(op.reg)
            : op.type == X86_OP_MEM ? is_scratch(op.mem.base) || is_scratch(op.mem.index)
@@ -64,8 +65,8 @@ std::string_view scratch_topic(const cs_x86& x86) {
   if (!any) return "";
   if (x86.operands[0].type == X86_OP_REG && is_scratch(x86.operands[0].reg)) {
     const u8 opcode = x86.opcode[0];
-    constexpr u8 kRorx = 0xf0, kGroup1 = 0x81, kGroup1Short = 0x83, kSubtract = 0x2b, kAdd = 0x03;
-    if (opcode == kRorx || opcode == kGroup1 || opcode == kGroup1Short) return "probe";
+    constexpr u8 kGroup1 = 0x81, kGroup1Short = 0x83, kSubtract = 0x2b, kAdd = 0x03;
+    if (insn.id == X86_INS_RORX || opcode == kGroup1 || opcode == kGroup1Short) return "probe";
     if (memory != nullptr && memory->mem.base == X86_REG_R15 && memory->mem.disp <= 24)
       return "probe";
     return opcode == kSubtract || opcode == kAdd ? "probe" : "scratch";
@@ -194,7 +195,7 @@ std::vector<HostLine> HostCode::lines(const RecordedRegion& region, std::size_t 
         line.topic = "flags-loaded";
         break;
       default:
-        if (line.topic.empty()) line.topic = scratch_topic(x86);
+        if (line.topic.empty()) line.topic = scratch_topic(*insn);
         break;
     }
     lines.push_back(std::move(line));
