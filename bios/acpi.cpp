@@ -1,5 +1,7 @@
 #include "bios/acpi.h"
 
+#include <algorithm>
+
 #include "bios/dsdt.h"
 
 namespace dragoman {
@@ -175,8 +177,9 @@ u32 build_madt(Builder& b, const BoardDescription& board) {
     constexpr u16 kLevelActiveHigh = 0x000d;
     override_irq(0, 2, kConforms);  // the PIT is wired to input 2
     for (u8 irq = 3; irq < 16; ++irq) {
-      const bool pci = irq == board.pirq_irq[0] || irq == board.pirq_irq[1] ||
-                       irq == board.pirq_irq[2] || irq == board.pirq_irq[3];
+      const bool pci =
+          board.pirq_input == 0 &&
+          std::find(board.pirq_irq.begin(), board.pirq_irq.end(), irq) != board.pirq_irq.end();
       if (irq == board.sci_irq || pci) override_irq(irq, irq, kLevelActiveHigh);
     }
   }
@@ -209,6 +212,20 @@ u32 build_waet(Builder& b) {
   return start;
 }
 
+/// PCI Firmware specification 3.0, 4.1.2.
+u32 build_mcfg(Builder& b, const BoardDescription& board) {
+  const u32 start = b.begin("MCFG", 1);
+  Bytes& t = b.bytes();
+  b.zeros(8);
+  append64(t, board.configuration_space);
+  append16(t, 0);  // segment
+  append8(t, 0);   // first and last bus
+  append8(t, 255);
+  b.zeros(4);
+  b.end();
+  return start;
+}
+
 u32 build_root(Builder& b, std::string_view signature, u8 entry_size,
                const std::vector<u32>& tables) {
   const u32 start = b.begin(signature, 1);
@@ -230,6 +247,7 @@ AcpiTables build_acpi_tables(const BoardDescription& board) {
   const u32 dsdt = build_dsdt(b, board);
   std::vector<u32> roots{build_fadt(b, board, facs, dsdt), build_madt(b, board)};
   if (board.hpet) roots.push_back(build_hpet(b, board));
+  if (board.configuration_space != 0) roots.push_back(build_mcfg(b, board));
   roots.push_back(build_waet(b));
   const u32 rsdt = build_root(b, "RSDT", 4, roots);
   const u32 xsdt = build_root(b, "XSDT", 8, roots);

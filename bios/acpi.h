@@ -39,7 +39,7 @@ struct AcpiTables {
   std::vector<AcpiChecksum> checksums;
 };
 
-/// FACS, DSDT, FADT, MADT, HPET (if present), WAET, RSDT, XSDT and RSDP (ACPI 2.0 layout).
+/// FACS, DSDT, FADT, MADT, HPET and MCFG (if present), WAET, RSDT, XSDT and RSDP (ACPI 2.0 layout).
 AcpiTables build_acpi_tables(const BoardDescription& board);
 
 /// Resolves all pointers and checksums for a tables blob at the given address.

@@ -11,8 +11,10 @@ namespace {
 
 using aml::ResourceTemplate;
 
-constexpr std::array<std::string_view, 4> kLinkNames = {"LNKA", "LNKB", "LNKC", "LNKD"};
-constexpr std::array<std::string_view, 4> kRouteNames = {"PRQA", "PRQB", "PRQC", "PRQD"};
+constexpr std::array<std::string_view, 8> kLinkNames = {"LNKA", "LNKB", "LNKC", "LNKD",
+                                                        "LNKE", "LNKF", "LNKG", "LNKH"};
+constexpr std::array<std::string_view, 8> kRouteNames = {"PRQA", "PRQB", "PRQC", "PRQD",
+                                                         "PRQE", "PRQF", "PRQG", "PRQH"};
 /// Interrupts a PCI link may be routed to: those no ISA device of a PC claims.
 const std::vector<u32> kLinkChoices = {5, 10, 11};
 constexpr u64 kStatusPresent = 0x0f;
@@ -26,8 +28,8 @@ Bytes simple_device(std::string_view name, std::string_view id, const ResourceTe
   return aml::device(name, aml::list({hid(id), status(kStatusPresent), crs(resources)}));
 }
 
-/// Interrupt link over one PIIX3 route register: bit 7 set is "not routed", bits 3:0 the IRQ
-/// (82371SB datasheet, PIRQRC[A:D]).
+/// Interrupt link over one route register: bit 7 set is "not routed", bits 3:0 the IRQ (82371SB
+/// datasheet, PIRQRC[A:D]; ICH9 datasheet, 13.1.15 and 13.1.17).
 Bytes link_device(unsigned n) {
   const Bytes route = aml::name_string(kRouteNames[n]);
   const Bytes interrupt = aml::name_string("INTR");
@@ -59,23 +61,37 @@ Bytes link_device(unsigned n) {
 /// ISA IRQ 9 whatever the PCI routes say.
 Bytes sci_link(const BoardDescription& board) {
   const Bytes resources = ResourceTemplate().level_interrupts({board.sci_irq}).buffer();
-  return aml::device("LNKS", aml::list({hid("PNP0C0F"), uid(5), status(0x0b),
+  return aml::device("LNKS", aml::list({hid("PNP0C0F"), uid(9), status(0x0b),
                                         aml::name("_PRS", resources), aml::name("_CRS", resources),
                                         aml::method("_DIS", 0, {}), aml::method("_SRS", 1, {})}));
 }
 
-Bytes routing_table() {
+/// Entries for all slots: through the links, or the inputs of the I/O APIC.
+Bytes routing_entries(const BoardDescription& board, bool inputs) {
   std::vector<Bytes> entries;
   for (unsigned slot = 1; slot < 32; ++slot) {
     for (unsigned pin = 0; pin < 4; ++pin) {
-      // INTA# of the PIIX (slot 1) is the power management function's, that is the SCI.
-      const std::string_view link =
-          slot == 1 && pin == 0 ? "LNKS" : kLinkNames[pirq_of_slot(slot, pin)];
-      entries.push_back(aml::package({aml::integer(u64{slot} << 16 | 0xffff), aml::integer(pin),
-                                      aml::name_string(link), aml::integer(0)}));
+      const bool sci = board.sci_is_inta_of_slot1 && slot == 1 && pin == 0;
+      const std::string_view link = sci ? "LNKS" : kLinkNames[board.pirq_wiring(slot, pin)];
+      const Bytes source = inputs ? aml::integer(0) : aml::name_string(link);
+      const Bytes index = aml::integer(inputs ? io_apic_input(board, slot, pin) : 0);
+      entries.push_back(
+          aml::package({aml::integer(u64{slot} << 16 | 0xffff), aml::integer(pin), source, index}));
     }
   }
-  return aml::name("_PRT", aml::package(entries));
+  return aml::package(entries);
+}
+
+/// With inputs of their own the PIRQs bypass the links as soon as the system uses the I/O APIC,
+/// which it says by _PIC (ACPI 6.4, 5.8.1).
+Bytes routing_table(const BoardDescription& board) {
+  if (board.pirq_input == 0) return aml::name("_PRT", routing_entries(board, false));
+  return aml::list({aml::name("PRTL", routing_entries(board, false)),
+                    aml::name("PRTI", routing_entries(board, true)),
+                    aml::method("_PRT", 0,
+                                aml::list({aml::if_(aml::name_string("\\PICM"),
+                                                    aml::return_(aml::name_string("PRTI"))),
+                                           aml::return_(aml::name_string("PRTL"))}))});
 }
 
 ResourceTemplate bridge_windows(const BoardDescription& board) {
@@ -97,11 +113,17 @@ ResourceTemplate bridge_windows(const BoardDescription& board) {
 ResourceTemplate motherboard_ports(const BoardDescription& board) {
   ResourceTemplate ports;
   ports.io(0x80, 1).io(0x92, 1).io(0xb2, 2);
-  ports.io(board.pm_base, 0x40);
+  ports.io(board.pm_base, static_cast<u8>(board.pm_bytes));
   if (board.smbus_base != 0) ports.io(board.smbus_base, 0x10);
   const bool outside_pm =
-      board.gpe0_block < board.pm_base || board.gpe0_block >= board.pm_base + 0x40;
+      board.gpe0_block < board.pm_base || board.gpe0_block >= board.pm_base + board.pm_bytes;
   if (board.gpe0_length != 0 && outside_pm) ports.io(board.gpe0_block, board.gpe0_length);
+  if (board.configuration_space != 0) {
+    ports.fixed_memory32(board.configuration_space, 256 * kMiB, false);
+  }
+  if (board.chipset_register_bytes != 0) {
+    ports.fixed_memory32(board.chipset_registers, board.chipset_register_bytes, true);
+  }
   return ports;
 }
 
@@ -130,6 +152,9 @@ Bytes isa_devices(const BoardDescription& board) {
       simple_device("FPU", "PNP0C04", ResourceTemplate().io(0xf0, 16).irq(13)),
       simple_device("MBRD", "PNP0C02", motherboard_ports(board)),
   });
+  if (board.pirqs > 4) {
+    append(devices, aml::operation_region("PIR2", aml::Space::kPciConfig, 0x68, 4));
+  }
   if (board.rtc)
     append(devices, simple_device("RTC", "PNP0B00", ResourceTemplate().io(0x70, 2).irq(8)));
   if (board.ps2_keyboard) {
@@ -150,15 +175,22 @@ Bytes isa_devices(const BoardDescription& board) {
 
 Bytes system_bus(const BoardDescription& board) {
   const Bytes isa = aml::device(
-      "ISA", aml::list({aml::name("_ADR", aml::integer(0x00010000)), isa_devices(board)}));
+      "ISA", aml::list({aml::name("_ADR", aml::integer(board.isa_bridge)), isa_devices(board)}));
+  // A PCI Express root, where configuration space is memory-mapped, and compatible with PCI.
+  const Bytes identity =
+      board.configuration_space == 0
+          ? hid("PNP0A03")
+          : aml::list({hid("PNP0A08"), aml::name("_CID", aml::eisa_id("PNP0A03"))});
   Bytes body =
-      aml::device("PCI0", aml::list({hid("PNP0A03"), uid(0), aml::name("_BBN", aml::integer(0)),
-                                     crs(bridge_windows(board)), routing_table(), isa}));
-  std::vector<aml::FieldUnit> routes;
-  for (std::string_view route : kRouteNames) routes.push_back({route, 8});
-  append(body, aml::byte_field("PCI0.ISA.PIRQ", routes));
-  for (unsigned n = 0; n < 4; ++n) append(body, link_device(n));
-  append(body, sci_link(board));
+      aml::device("PCI0", aml::list({identity, uid(0), aml::name("_BBN", aml::integer(0)),
+                                     crs(bridge_windows(board)), routing_table(board), isa}));
+  for (unsigned first = 0; first < board.pirqs; first += 4) {
+    std::vector<aml::FieldUnit> routes;
+    for (unsigned n = first; n < first + 4; ++n) routes.push_back({kRouteNames[n], 8});
+    append(body, aml::byte_field(first == 0 ? "PCI0.ISA.PIRQ" : "PCI0.ISA.PIR2", routes));
+  }
+  for (unsigned n = 0; n < board.pirqs; ++n) append(body, link_device(n));
+  if (board.sci_is_inta_of_slot1) append(body, sci_link(board));
   if (board.hpet) {
     append(body,
            simple_device("HPET", "PNP0103",
@@ -180,15 +212,21 @@ Bytes system_bus(const BoardDescription& board) {
 }  // namespace
 
 Bytes dsdt_aml(const BoardDescription& board) {
-  // PIIX4 PMCNTRL: SUS_TYP 0 is soft off, 5 is working (82371AB datasheet, 7.1.3).
   const auto sleep_type = [](u64 type) {
     return aml::package({aml::integer(type), aml::integer(type), aml::integer(0), aml::integer(0)});
   };
-  return aml::list({
-      aml::scope("\\_SB", system_bus(board)),
-      aml::name("\\_S0", sleep_type(5)),
-      aml::name("\\_S5", sleep_type(0)),
-  });
+  Bytes block;
+  if (board.pirq_input != 0) {
+    const Bytes mode = aml::name_string("\\PICM");
+    append(block, aml::name("\\PICM", aml::integer(0)));
+    append(block, aml::method("\\_PIC", 1, aml::store(aml::arg(0), mode)));
+  }
+  append(block, aml::list({
+                    aml::scope("\\_SB", system_bus(board)),
+                    aml::name("\\_S0", sleep_type(board.working_type)),
+                    aml::name("\\_S5", sleep_type(board.soft_off_type)),
+                }));
+  return block;
 }
 
 }  // namespace dragoman

@@ -1,4 +1,4 @@
-// The definition block of the i440FX/PIIX board: its devices in ACPI's words.
+// The definition block of a board: its devices in ACPI's words.
 #pragma once
 
 #include "bios/board_description.h"

@@ -22,6 +22,9 @@ E820Map direct_boot_map(const BoardDescription& board, u64 reserved_top) {
   const u64 top = board.ram_below_4g - reserved_top;
   if (top > kMiB) map.push_back({kMiB, top - kMiB, E820Type::kRam});
   if (reserved_top != 0) map.push_back({top, reserved_top, E820Type::kReserved});
+  if (board.configuration_space != 0) {
+    map.push_back({board.configuration_space, 256 * kMiB, E820Type::kReserved});
+  }
   if (board.ram_above_4g != 0) map.push_back({4 * kGiB, board.ram_above_4g, E820Type::kRam});
   return map;
 }

@@ -57,15 +57,15 @@ void io_interrupts(Entries& e, const BoardDescription& board) {
   constexpr u8 kToIoApic = 3;
   for (u8 slot = 1; slot < 32; ++slot) {
     for (u8 pin = 0; pin < 4; ++pin) {
-      // INTA# of the PIIX (slot 1) is hard-wired to the SCI.
-      const u8 irq =
-          slot == 1 && pin == 0 ? board.sci_irq : board.pirq_irq[pirq_of_slot(slot, pin)];
+      const bool sci = board.sci_is_inta_of_slot1 && slot == 1 && pin == 0;
+      const u8 irq = sci ? board.sci_irq : io_apic_input(board, slot, pin);
       e.interrupt(kToIoApic, kInt, kLevelActiveHigh, kPciBus, static_cast<u8>(slot << 2 | pin),
                   board.io_apic_id, irq);
     }
   }
   for (u8 irq = 0; irq < 16; ++irq) {
     const bool pci =
+        board.pirq_input == 0 &&
         std::find(board.pirq_irq.begin(), board.pirq_irq.end(), irq) != board.pirq_irq.end();
     if (irq == 2 || pci) continue;  // the cascade, and what PCI uses
     e.interrupt(kToIoApic, kInt, irq == board.sci_irq ? kLevelActiveHigh : kConforms, kIsaBus, irq,

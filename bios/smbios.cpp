@@ -87,7 +87,7 @@ void system_information(Builder& b, const BoardDescription& board) {
   Bytes& t = b.bytes();
   append8(t, b.string(std::string(kMaker)));
   append8(t, b.string(board.name));
-  append8(t, b.string("i440FX"));
+  append8(t, b.string(board.chipset));
   append8(t, 0);  // no serial number
   // The first three fields of a UUID are stored little endian (7.2.1).
   constexpr std::array<u8, 16> kOrder = {3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15};
@@ -97,11 +97,11 @@ void system_information(Builder& b, const BoardDescription& board) {
   append8(t, 0);
 }
 
-void base_board(Builder& b) {
+void base_board(Builder& b, const BoardDescription& board) {
   b.begin(2, kBaseBoardHandle);
   Bytes& t = b.bytes();
   append8(t, b.string(std::string(kMaker)));
-  append8(t, b.string("i440FX/PIIX"));
+  append8(t, b.string(board.chipset));
   append8(t, 0);
   append8(t, 0);
   append8(t, 0);
@@ -225,7 +225,7 @@ SmbiosTables build_smbios_tables(const BoardDescription& board) {
   Builder b;
   bios_information(b);
   system_information(b, board);
-  base_board(b);
+  base_board(b, board);
   chassis(b);
   for (std::size_t n = 0; n < board.apic_ids.size(); ++n) {
     processor(b, board, static_cast<u16>(n));

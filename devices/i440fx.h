@@ -2,8 +2,7 @@
 // 82441FX datasheet (order number 290549).
 #pragma once
 
-#include <array>
-
+#include "devices/dram_map.h"
 #include "devices/pci/pci_function.h"
 
 namespace dragoman {
@@ -13,10 +12,7 @@ struct I440fxState {
   static constexpr auto fields() { return std::tuple{Field{"smm", &I440fxState::smm}}; }
 };
 
-/// Slot 0 function 0. As the DRAM controller it maps all RAM of the pool by itself: 0..9FFFFh,
-/// 1 MiB..`ram_below_4g`, the rest from 4 GiB up, and RAM in C0000h..FFFFFh and A0000h..BFFFFh as
-/// the PAM and SMRAM registers say. What lies behind a segment that PAM gives to PCI (a ROM at
-/// kPriorityRom, or nothing) is mapped by others.
+/// Slot 0 function 0. As the DRAM controller it maps all RAM of the pool by itself (DramMap).
 class I440fx : public StatefulPciFunction<I440fxState> {
  public:
   I440fx(std::string name, const PciSpaces& spaces, u64 ram_below_4g);
@@ -30,11 +26,8 @@ class I440fx : public StatefulPciFunction<I440fxState> {
 
  private:
   void update_pam();
-  void update_smram();
 
-  std::array<RangeId, 13> pam_{};
-  RangeId smram_ = 0;
-  bool locked_ = false;  // D_LCK was set since reset; follows the register
+  DramMap dram_;
 };
 
 }  // namespace dragoman

@@ -46,7 +46,7 @@ void Piix3::set_irq(unsigned pin, bool level) {
     using Mask = std::remove_reference_t<decltype(mask)>;
     mask = static_cast<Mask>(level ? mask | 1u << n : mask & ~(1u << n));
   };
-  if (pin < kSci) {
+  if (pin < kPirqs) {
     assign(state_.pirq_levels, pin);
   } else if (pin == kSci) {
     state_.sci_level = level;

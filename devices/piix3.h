@@ -35,7 +35,8 @@ struct Piix3State {
 class Piix3 : public StatefulPciFunction<Piix3State>, public IrqSink, private PortHandler {
  public:
   /// Input pins of this IrqSink.
-  enum Pin : unsigned { kPirqA = 0, kSci = 4, kIsa0 = 16 };
+  enum Pin : unsigned { kPirqA = 0, kSci = 8, kIsa0 = 16 };
+  static constexpr unsigned kPirqs = 4;
 
   /// `reset_request` is called for CF9h writes that reset: true for a hard reset of the whole
   /// board, false for a soft reset (INIT of the processor). It runs inside a port write, so the

@@ -13,16 +13,9 @@ constexpr u8 kSmbHostConfig = 0xd2;
 constexpr u32 kApmcEnable = 1 << 25;  // in DEVACTB
 
 // Power management ports.
-constexpr unsigned kStatus = 0x00, kEnable = 0x02, kControl = 0x04, kTimer = 0x08, kGpSts = 0x0c,
-                   kGpEn = 0x0e, kPCntrl = 0x10, kGlbSts = 0x18, kDevSts = 0x1c, kGlbEn = 0x20,
-                   kGlbCtl = 0x28, kDevCtl = 0x2c, kGpiReg = 0x30, kGpoReg = 0x34;
-constexpr u16 kTimerStatus = 1 << 0;
-constexpr u16 kPowerButtonStatus = 1 << 8;
-constexpr u16 kResumeStatus = 1 << 15;
-constexpr u16 kStatusBits = 0x8d21;
-constexpr u16 kEnableBits = 0x0521;
-constexpr u16 kSciEnable = 1 << 0;
-constexpr u16 kSuspendEnable = 1 << 13;
+constexpr unsigned kControl = 0x04, kGpSts = 0x0c, kGpEn = 0x0e, kPCntrl = 0x10, kGlbSts = 0x18,
+                   kDevSts = 0x1c, kGlbEn = 0x20, kGlbCtl = 0x28, kDevCtl = 0x2c, kGpiReg = 0x30,
+                   kGpoReg = 0x34;
 constexpr u32 kSmiEnable = 1 << 0;  // in GLBCTL
 constexpr u16 kApmStatus = 1 << 5;  // in GLBSTS
 
@@ -54,9 +47,8 @@ Piix4Pm::Piix4Pm(std::string name, const PciSpaces& spaces, Scheduler& scheduler
                            .class_code = 0x068000,
                            .revision = 3,
                            .interrupt_pin = 1}),
-      scheduler_(scheduler),
       outputs_(std::move(outputs)),
-      overflow_(scheduler, "piix4 pm timer", [this] { update(); }) {
+      pm1_(state_.pm1, scheduler, "piix4 pm timer", [this] { update(); }) {
   define_register(PciRegister::kCommand, 2, 0, 0x0001);
   define_register(PciRegister::kStatus, 2, 0x0280, 0);
   define_register(kPmBase, 4, 1, 0xffc0);
@@ -87,39 +79,26 @@ void Piix4Pm::update_mappings() {
   ports.set_enabled(smbus_range_, smbus_on);
 }
 
-u64 Piix4Pm::ticks() { return static_cast<u64>(u128{scheduler_.now()} * kTimerHz / 1000000000); }
-
 void Piix4Pm::update() {
-  // ACPI 4.8.3.3: the status is set whenever the timer's top bit changes.
-  if (ticks() >= state_.overflow_tick) state_.status |= kTimerStatus;
-  const bool fixed = (state_.status & state_.enable & kEnableBits) != 0;
+  pm1_.update();
   const bool general = (state_.gpe_status & state_.gpe_enable) != 0;
-  outputs_.sci.set((state_.control & kSciEnable) && (fixed || general));
-  if ((state_.enable & kTimerStatus) && !(state_.status & kTimerStatus)) {
-    const u128 ns = u128{state_.overflow_tick} * 1000000000;
-    overflow_.arm_at(static_cast<u64>((ns + kTimerHz - 1) / kTimerHz));
-  } else {
-    overflow_.cancel();
-  }
+  outputs_.sci.set(pm1_.sci_enabled() && (pm1_.active() || general));
 }
 
 void Piix4Pm::restored() {
   update_mappings();
-  const u64 next = (ticks() | 0x7fffff) + 1;
-  if (state_.overflow_tick > next) state_.overflow_tick = next;
+  pm1_.restored();
   update();
 }
 
 void Piix4Pm::reset() {
   StatefulPciFunction::reset();
-  // The timer runs on through a reset; its next overflow lies ahead, not one period after power-on.
-  state_.overflow_tick = (ticks() | 0x7fffff) + 1;
-  state_.status &= static_cast<u16>(~kTimerStatus);
+  pm1_.reset();
   update();
 }
 
 void Piix4Pm::press_power_button() {
-  state_.status |= kPowerButtonStatus;
+  pm1_.press_power_button();
   update();
 }
 
@@ -129,19 +108,13 @@ void Piix4Pm::raise_gpe(unsigned event) {
 }
 
 void Piix4Pm::wake() {
-  state_.status |= kResumeStatus;
+  pm1_.wake();
   update();
 }
 
 u8 Piix4Pm::read_power(unsigned offset, u64 now_ticks) {
+  if (offset < AcpiPm1::kBytes) return pm1_.read(offset, now_ticks);
   switch (offset & ~3u) {
-    case kStatus:
-      return offset < kEnable ? byte_of(state_.status, offset)
-                              : byte_of(state_.enable, offset - kEnable);
-    case kControl:
-      return offset < kControl + 2 ? byte_of(state_.control, offset - kControl) : 0;
-    case kTimer:
-      return byte_of(now_ticks & 0xffffff, offset - kTimer);
     case kGpSts:
       return offset < kGpEn ? 0 : byte_of(state_.general_enable, offset - kGpEn);
     case kPCntrl:
@@ -170,27 +143,16 @@ u8 Piix4Pm::read_power(unsigned offset, u64 now_ticks) {
 }
 
 void Piix4Pm::write_power(unsigned offset, u8 value) {
+  if (offset < AcpiPm1::kBytes) {
+    pm1_.write(offset, value);
+    if (offset == kControl + 1 && (value & AcpiPm1::kSleepEnable)) {
+      const unsigned type = pm1_.sleep_type();
+      if (type == 0 && outputs_.power_off) outputs_.power_off();
+      if (type != 0 && outputs_.sleep) outputs_.sleep(type);
+    }
+    return;
+  }
   switch (offset & ~3u) {
-    case kStatus:
-      if (offset >= kEnable) {
-        set_byte(state_.enable, offset - kEnable, value, kEnableBits);
-      } else {
-        const bool timer = offset == 0 && (value & kTimerStatus);
-        if (timer) state_.overflow_tick = (ticks() | 0x7fffff) + 1;
-        clear_byte(state_.status, offset, value, kStatusBits);
-      }
-      break;
-    case kControl:
-      if (offset >= kControl + 2) break;
-      set_byte(state_.control, offset - kControl, value, 0x1c03);
-      if (offset == kControl + 1 && (value & kSuspendEnable >> 8)) {
-        const unsigned type = bits(state_.control, 12, 10);
-        if (type == 0 && outputs_.power_off) outputs_.power_off();
-        if (type != 0 && outputs_.sleep) outputs_.sleep(type);
-      }
-      break;
-    case kTimer:
-      break;  // read-only
     case kGpSts:
       if (offset >= kGpEn) set_byte(state_.general_enable, offset - kGpEn, value);
       break;
@@ -243,8 +205,8 @@ void Piix4Pm::write_smbus(unsigned offset, u8 value) {
 
 void Piix4Pm::write_apm_control(u8 value) {
   state_.apm_control = value;
-  if (value == kAcpiEnable) state_.control |= kSciEnable;
-  if (value == kAcpiDisable) state_.control &= static_cast<u16>(~kSciEnable);
+  if (value == kAcpiEnable) pm1_.set_sci_enabled(true);
+  if (value == kAcpiDisable) pm1_.set_sci_enabled(false);
   update();
   if ((peek_config(kDevActB, 4) & kApmcEnable) && (state_.global_control & kSmiEnable)) {
     state_.global_status |= kApmStatus;
@@ -253,8 +215,8 @@ void Piix4Pm::write_apm_control(u8 value) {
 }
 
 u32 Piix4Pm::port_read(unsigned bank, u16 offset, unsigned size) {
-  if (bank == kPower) update();   // an overflow due now is visible now
-  const u64 now_ticks = ticks();  // the bytes of one access show one moment
+  if (bank == kPower) update();        // an overflow due now is visible now
+  const u64 now_ticks = pm1_.ticks();  // the bytes of one access show one moment
   u32 value = 0;
   for (unsigned i = 0; i < size; ++i) {
     const unsigned at = offset + i;

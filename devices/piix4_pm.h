@@ -6,20 +6,18 @@
 #include <functional>
 
 #include "base/scheduler.h"
+#include "devices/acpi_pm1.h"
 #include "devices/pci/pci_function.h"
 
 namespace dragoman {
 
 struct Piix4PmState {
-  u64 overflow_tick = u64{1} << 23;  ///< PM timer tick that sets TMROF_STS next
+  AcpiPm1State pm1 = {};  ///< PMSTS, PMEN, PMCNTRL, PMTMR
   u32 processor_control = 0;
   u32 device_status = 0;
   u32 global_control = 0;
   u32 device_control = 0;
   u32 general_output = 0x7fffbfff;
-  u16 status = 0;   ///< PMSTS
-  u16 enable = 0;   ///< PMEN
-  u16 control = 0;  ///< PMCNTRL
   u16 general_enable = 0;
   u16 global_status = 0;
   u16 global_enable = 0;
@@ -28,19 +26,15 @@ struct Piix4PmState {
   u8 apm_control = 0;
   u8 apm_status = 0;
   std::array<u8, 16> smbus{};
-  std::array<u8, 2> reserved{};  // padding
 
   static constexpr auto fields() {
     using S = Piix4PmState;
-    return std::tuple{Field{"overflow_tick", &S::overflow_tick},
+    return std::tuple{Field{"pm1", &S::pm1},
                       Field{"processor_control", &S::processor_control},
                       Field{"device_status", &S::device_status},
                       Field{"global_control", &S::global_control},
                       Field{"device_control", &S::device_control},
                       Field{"general_output", &S::general_output},
-                      Field{"status", &S::status},
-                      Field{"enable", &S::enable},
-                      Field{"control", &S::control},
                       Field{"general_enable", &S::general_enable},
                       Field{"global_status", &S::global_status},
                       Field{"global_enable", &S::global_enable},
@@ -48,8 +42,7 @@ struct Piix4PmState {
                       Field{"gpe_enable", &S::gpe_enable},
                       Field{"apm_control", &S::apm_control},
                       Field{"apm_status", &S::apm_status},
-                      Field{"smbus", &S::smbus},
-                      Field{"reserved", &S::reserved}};
+                      Field{"smbus", &S::smbus}};
   }
 };
 
@@ -71,7 +64,6 @@ class Piix4Pm : public StatefulPciFunction<Piix4PmState>, private PortHandler {
   static constexpr u8 kAcpiEnable = 0xf1;
   static constexpr u8 kAcpiDisable = 0xf0;
   static constexpr u16 kGpePort = 0xafe0;
-  static constexpr u64 kTimerHz = 3579545;
 
   Piix4Pm(std::string name, const PciSpaces& spaces, Scheduler& scheduler, Piix4PmOutputs outputs);
 
@@ -95,14 +87,12 @@ class Piix4Pm : public StatefulPciFunction<Piix4PmState>, private PortHandler {
   void write_power(unsigned offset, u8 value);
   void write_smbus(unsigned offset, u8 value);
   void write_apm_control(u8 value);
-  u64 ticks();
   void update_mappings();
-  /// Notices timer overflow, drives SCI and arms the overflow timer.
+  /// Drives SCI.
   void update();
 
-  Scheduler& scheduler_;
   Piix4PmOutputs outputs_;
-  Timer overflow_;
+  AcpiPm1 pm1_;
   PortRangeId power_range_ = 0;
   PortRangeId smbus_range_ = 0;
 };

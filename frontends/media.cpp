@@ -16,7 +16,8 @@ MediaBay::MediaBay(Machine& machine, const MachineConfig& config)
     switch (drive.interface) {
       case DriveInterface::kIde:
         bay.info.name =
-            fmt::format("ide{}-{}{}", drive.index / 2, drive.cdrom ? "cd" : "hd", drive.index % 2);
+            fmt::format("ide{}-{}{}", drive.index / ide_units_per_bus(config.board),
+                        drive.cdrom ? "cd" : "hd", drive.index % ide_units_per_bus(config.board));
         break;
       case DriveInterface::kSata:
         bay.info.name =

@@ -22,12 +22,19 @@ namespace dragoman {
 class Cpu;
 class Translation;
 
+enum class BoardType : u8 { kPc, kQ35 };
+
+/// Drives of if=ide: a bus of the IDE controller of `pc` has two, `q35` has SATA ports instead.
+constexpr unsigned ide_units_per_bus(BoardType board) { return board == BoardType::kQ35 ? 1 : 2; }
+constexpr unsigned ide_drives(BoardType board) { return board == BoardType::kQ35 ? 6 : 4; }
+
 enum class DriveInterface : u8 { kIde, kVirtio, kFloppy, kSata, kNvme };
 
 struct DriveConfig {
   DriveInterface interface = DriveInterface::kIde;
   unsigned controller = 0;  ///< SATA: which of the added AHCI adapters
-  /// IDE: 2 * channel + device; SATA: port; floppy: drive. Virtio and NVMe come in this order.
+  /// IDE: bus * ide_units_per_bus() + unit; SATA: port; floppy: drive. Virtio and NVMe come in this
+  /// order.
   unsigned index = 0;
   bool cdrom = false;
   std::shared_ptr<BlockImage> image;  ///< null: an empty CD-ROM or floppy drive
@@ -62,6 +69,7 @@ struct LockstepOptions {
 
 struct MachineConfig {
   std::string name = "Dragoman";
+  BoardType board = BoardType::kPc;
   std::array<u8, 16> uuid{};
   u64 ram_bytes = 128 * kMiB;
   CpuModel cpu;

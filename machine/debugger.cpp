@@ -67,7 +67,7 @@ void Debugger::step() {
 void Debugger::system_reset() { machine_.request_reset(); }
 
 void Debugger::press_power_button() {
-  machine_.board().power_management().press_power_button();
+  machine_.board().press_power_button();
   notify(MachineEvent::kPowerdown);
 }
 

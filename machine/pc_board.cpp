@@ -59,6 +59,7 @@ PcBoard::PcBoard(const MachineConfig& config, Log& log, BoardEvents events,
       scheduler_(*clock_),
       spaces_{map_, ports_},
       random_state_(config.random_seed) {
+  add_processor();
   add_chipset();
   add_isa_devices();
   add_pci_devices();
@@ -66,24 +67,9 @@ PcBoard::PcBoard(const MachineConfig& config, Log& log, BoardEvents events,
   add_firmware();
 }
 
-PcBoard::~PcBoard() {
-  // Devices call into those built before them.
-  while (!devices_.empty()) devices_.pop_back();
-}
+PcBoard::~PcBoard() { devices_.clear(); }
 
-template <class D, class... Args>
-D& PcBoard::add(Args&&... args) {
-  auto device = std::make_unique<D>(std::forward<Args>(args)...);
-  D& reference = *device;
-  devices_.push_back(std::move(device));
-  return reference;
-}
-
-void PcBoard::add_chipset() {
-  pci_ = &add<PciBus>("pci.0", ports_);
-  host_bridge_ = &add<I440fx>("i440fx", spaces_, std::min<u64>(config_.ram_bytes, kMaxRamBelow4G));
-  pci_->attach(0, 0, *host_bridge_);
-
+void PcBoard::add_processor() {
   ioapic_ = &add<Ioapic>("ioapic.0", map_, apic_bus_);
   LocalApicOptions options;
   options.physical_bits = config_.cpu.physical_bits;
@@ -94,11 +80,11 @@ void PcBoard::add_chipset() {
     return static_cast<u64>(static_cast<u128>(ticks) * 1'000'000'000u / config_.cpu.tsc_hz);
   };
   init_pin_ = std::make_unique<EdgePin>([this] { request_reset(false); });
-  // The PIIX3 does not exist yet, so FERR# goes through a pin that looks it up.
+  // The chipset does not exist yet, so FERR# goes through a pin that looks it up.
   class FerrPin final : public IrqSink {
    public:
     explicit FerrPin(PcBoard& board) : board_(board) {}
-    void set_irq(unsigned, bool level) override { board_.isa_bridge_->isa_irq(13).set(level); }
+    void set_irq(unsigned, bool level) override { board_.chipset_->isa_irq(13).set(level); }
 
    private:
     PcBoard& board_;
@@ -116,36 +102,42 @@ void PcBoard::add_chipset() {
   wiring.clock = clock_.get();
   wiring.log = &log_;
   wiring.interrupts = apic_;
-  wiring.smm_changed = [this](bool smm) { host_bridge_->set_smm(smm); };
+  wiring.smm_changed = [this](bool smm) { chipset_->set_smm(smm); };
   wiring.random_bytes = [this](std::span<u8> out) { random_bytes(out); };
   cpu_ = std::make_unique<Cpu>(config_.cpu, std::move(wiring));
   apic_->connect(*cpu_);
   a20_ = std::make_unique<A20Gate>([this](bool enabled) { cpu_->set_a20(enabled); });
+}
 
-  isa_bridge_ =
-      &add<Piix3>("piix3", spaces_, *pic_, *ioapic_, [this](bool hard) { request_reset(hard); });
-  pci_->attach(1, 0, *isa_bridge_);
-  pci_->connect_pirqs(*isa_bridge_);
-  ide_ = &add<Piix3Ide>("piix3-ide", spaces_, scheduler_, log_, isa_bridge_->isa_irq(14),
-                        isa_bridge_->isa_irq(15));
-  pci_->attach(1, 1, *ide_);
-  Piix4PmOutputs outputs;
-  outputs.sci = IrqLine(*isa_bridge_, Piix3::kSci);
-  outputs.smi = [this] { cpu_->raise_smi(); };
-  outputs.power_off = [this] {
-    events_.power_off();
-    cpu_->request_stop();
+void PcBoard::add_chipset() {
+  const ChipsetParts parts{
+      .devices = devices_,
+      .spaces = spaces_,
+      .msi = apic_bus_,
+      .scheduler = scheduler_,
+      .log = log_,
+      .ram_bytes = config_.ram_bytes,
+      .pic = *pic_,
+      .ioapic = *ioapic_,
+      .reset = [this](bool hard) { request_reset(hard); },
+      .smi = [this] { cpu_->raise_smi(); },
+      .power_off =
+          [this] {
+            events_.power_off();
+            cpu_->request_stop();
+          },
+      .sleep =
+          [this](unsigned type) {
+            log_.once("sleep", "guest asked for sleep type {}, which is not offered", type);
+          },
   };
-  outputs.sleep = [this](unsigned type) {
-    log_.once("sleep", "guest asked for sleep type {}, which is not offered", type);
-  };
-  pm_ = &add<Piix4Pm>("piix4-pm", spaces_, scheduler_, std::move(outputs));
-  pci_->attach(1, 3, *pm_);
+  chipset_ = make_chipset(config_.board, parts);
+  next_slot_ = chipset_->first_free_slot();
 }
 
 void PcBoard::add_isa_devices() {
-  Hpet& hpet = add<Hpet>("hpet", scheduler_, map_, isa_bridge_->isa_irq(0), isa_bridge_->isa_irq(8),
-                         *ioapic_);
+  Hpet& hpet =
+      add<Hpet>("hpet", scheduler_, map_, chipset_->isa_irq(0), chipset_->isa_irq(8), *ioapic_);
   pit_ = &add<I8254>(scheduler_, ports_, IrqLine(hpet, Hpet::kPit));
   port61_ = &add<Port61>(scheduler_, ports_, *pit_, IrqLine(*apic_, LocalApic::kPinLint1));
   rtc_ = &add<Mc146818>(scheduler_, ports_, IrqLine(hpet, Hpet::kRtc), config_.rtc_unix_seconds,
@@ -154,10 +146,10 @@ void PcBoard::add_isa_devices() {
   add<Port92>(ports_, IrqLine(*a20_, A20Gate::kPort92), IrqLine(*init_pin_, 0));
   keyboard_ = &add<Ps2Keyboard>(scheduler_, log_);
   mouse_ = &add<Ps2Mouse>(scheduler_, log_);
-  add<I8042>(scheduler_, log_, ports_, *keyboard_, *mouse_, isa_bridge_->isa_irq(1),
-             isa_bridge_->isa_irq(12), IrqLine(*a20_, A20Gate::kKeyboardController),
+  add<I8042>(scheduler_, log_, ports_, *keyboard_, *mouse_, chipset_->isa_irq(1),
+             chipset_->isa_irq(12), IrqLine(*a20_, A20Gate::kKeyboardController),
              IrqLine(*init_pin_, 0));
-  floppy_ = &add<I82077>(scheduler_, log_, ports_, *dma_, isa_bridge_->isa_irq(6));
+  floppy_ = &add<I82077>(scheduler_, log_, ports_, *dma_, chipset_->isa_irq(6));
 
   for (unsigned i = 0; i < kSerialPorts.size(); ++i) {
     if (config_.serial[i] == nullptr) {
@@ -166,13 +158,13 @@ void PcBoard::add_isa_devices() {
     }
     const std::string name = "uart." + std::to_string(i);
     Uart16550& uart =
-        add<Uart16550>(name, scheduler_, isa_bridge_->isa_irq(kSerialIrqs[i]), config_.serial[i]);
+        add<Uart16550>(name, scheduler_, chipset_->isa_irq(kSerialIrqs[i]), config_.serial[i]);
     ports_.add(name, Port(kSerialPorts[i]), Uart16550::kPortCount, uart);
     uarts_.push_back(&uart);
   }
   if (config_.parallel != nullptr) {
     ParallelPort& lpt =
-        add<ParallelPort>("lpt.0", scheduler_, isa_bridge_->isa_irq(7), config_.parallel);
+        add<ParallelPort>("lpt.0", scheduler_, chipset_->isa_irq(7), config_.parallel);
     ports_.add("lpt.0", Port(0x378), ParallelPort::kPortCount, lpt);
   }
   if (config_.debug_console != nullptr) {
@@ -196,12 +188,12 @@ void PcBoard::add_isa_devices() {
   }
   if (config_.pc_testdev) {
     std::array<IrqLine, PcTestdev::kIsaLines> lines;
-    for (unsigned i = 0; i < lines.size(); ++i) lines[i] = isa_bridge_->isa_irq(i);
+    for (unsigned i = 0; i < lines.size(); ++i) lines[i] = chipset_->isa_irq(i);
     add<PcTestdev>(map_, ports_, log_, lines);
   }
 }
 
-void PcBoard::plug(PciFunction& function) { pci_->attach(next_slot_++, 0, function); }
+void PcBoard::plug(PciFunction& function) { chipset_->pci().attach(next_slot_++, 0, function); }
 
 void PcBoard::random_bytes(std::span<u8> out) {
   if (!config_.icount_shift) {
@@ -241,7 +233,7 @@ void PcBoard::add_pci_devices() {
 void PcBoard::add_drives() {
   for (unsigned i = 0; i < config_.ahci_adapters; ++i) {
     ahci_slots_.push_back(next_slot_);
-    ahci_.push_back(&add<Ahci>("ahci." + std::to_string(i), spaces_, scheduler_, log_));
+    ahci_.push_back(&add<Ahci>("ahci." + std::to_string(i), spaces_, apic_bus_, scheduler_, log_));
     plug(*ahci_.back());
   }
   unsigned virtio_number = 0;
@@ -254,9 +246,9 @@ void PcBoard::add_drives() {
     switch (drive.interface) {
       case DriveInterface::kIde:
         if (drive.cdrom) {
-          cdrom = &ide_->attach_cdrom(drive.index / 2, drive.index % 2, drive.image, serial);
+          cdrom = &chipset_->attach_cdrom(drive.index, drive.image, serial);
         } else {
-          ide_->attach_disk(drive.index / 2, drive.index % 2, drive.image, serial);
+          chipset_->attach_disk(drive.index, drive.image, serial);
         }
         break;
       case DriveInterface::kSata: {
@@ -293,7 +285,7 @@ std::vector<std::string> PcBoard::boot_order() const {
     std::string path;
     switch (drive.interface) {
       case DriveInterface::kIde:
-        path = fmt::format("/pci@i0cf8/ide@1,1/drive@{}/disk@{}", drive.index / 2, drive.index % 2);
+        path = "/pci@i0cf8/" + chipset_->drive_path(drive.index);
         break;
       case DriveInterface::kSata:
         path = fmt::format("/pci@i0cf8/ahci@{:x}/drive@{}/disk@0", ahci_slots_.at(drive.controller),
@@ -309,7 +301,7 @@ std::vector<std::string> PcBoard::boot_order() const {
         }
         break;
       case DriveInterface::kFloppy:
-        path = fmt::format("/pci@i0cf8/isa@1/fdc@03f0/floppy@{}", drive.index);
+        path = fmt::format("/pci@i0cf8/{}/fdc@03f0/floppy@{}", chipset_->isa_path(), drive.index);
         break;
     }
     entries.emplace_back(*drive.boot_index, path);
@@ -326,12 +318,11 @@ BoardDescription PcBoard::describe() const {
   board.name = config_.name;
   board.uuid = config_.uuid;
   split_ram(board, config_.ram_bytes);
+  chipset_->describe(board);
   board.cpu_signature = config_.cpu.signature();
   const CpuidResult features = cpuid(*cpu_, 1, 0);
   board.cpu_features = features.edx;
   board.cpu_mhz = static_cast<u32>(config_.cpu.tsc_hz / 1'000'000);
-  board.gpe0_block = Piix4Pm::kGpePort;
-  board.gpe0_length = 4;
   board.floppy = std::any_of(config_.drives.begin(), config_.drives.end(),
                              [](const auto& d) { return d.interface == DriveInterface::kFloppy; });
   board.serial_ports.clear();
@@ -370,8 +361,9 @@ void PcBoard::set_cmos() {
     rtc_->set_cmos(index, static_cast<u8>(clamped));
     rtc_->set_cmos(static_cast<u8>(index + 1), static_cast<u8>(clamped >> 8));
   };
-  const u64 low = std::min<u64>(config_.ram_bytes, kMaxRamBelow4G);
-  const u64 high = config_.ram_bytes - low;
+  const BoardDescription board = describe();
+  const u64 low = board.ram_below_4g;
+  const u64 high = board.ram_above_4g;
   set16(0x15, 640);  // base memory, KiB
   const u64 extended = low > kMiB ? (low - kMiB) / kKiB : 0;
   set16(0x17, extended);  // extended memory, KiB
@@ -406,17 +398,17 @@ void PcBoard::request_reset(bool hard) {
 }
 
 Result<void> PcBoard::reset() {
-  // Sources of signals before what they drive: the reverse of the order of construction.
-  for (auto it = devices_.rbegin(); it != devices_.rend(); ++it) (*it)->reset();
+  devices_.reset();
   set_cmos();
-  host_bridge_->set_smm(false);
+  chipset_->set_smm(false);
   cpu_->reset();
   if (!config_.firmware && config_.kernel) return start_kernel();
   return {};
 }
 
 Result<void> PcBoard::start_kernel() {
-  setup_without_firmware(*pci_, ports_, describe());
+  setup_without_firmware(chipset_->pci(), ports_, describe());
+  chipset_->set_up(describe());
   if (cpu_->has(Feature::kMtrr)) {
     set_memory_types(cpu_->state.msr, describe(), cpu_->model().physical_bits);
   }

@@ -1,5 +1,5 @@
-// The board `pc`: i440FX host bridge, PIIX3 and PIIX4, ISA devices, PCI slots. This is the one
-// list of devices of a PC.
+// A PC: its chipset (machine/chipset.h), ISA devices, PCI slots. Together they are the one list of
+// devices of a PC.
 #pragma once
 
 #include <functional>
@@ -15,13 +15,11 @@
 #include "devices/debug_console.h"
 #include "devices/fw_cfg.h"
 #include "devices/hpet.h"
-#include "devices/i440fx.h"
 #include "devices/i8042.h"
 #include "devices/i82077.h"
 #include "devices/i8237.h"
 #include "devices/i8254.h"
 #include "devices/i8259.h"
-#include "devices/ide/piix3_ide.h"
 #include "devices/ioapic.h"
 #include "devices/irq_fanout.h"
 #include "devices/isa_debug_exit.h"
@@ -29,17 +27,16 @@
 #include "devices/mc146818.h"
 #include "devices/parallel_port.h"
 #include "devices/pc_testdev.h"
-#include "devices/pci/pci_bus.h"
-#include "devices/piix3.h"
-#include "devices/piix4_pm.h"
 #include "devices/port61.h"
 #include "devices/port92.h"
 #include "devices/ps2_keyboard.h"
 #include "devices/ps2_mouse.h"
 #include "devices/uart16550.h"
 #include "devices/vga/std_vga.h"
+#include "machine/chipset.h"
 #include "machine/clock.h"
 #include "machine/config.h"
+#include "machine/device_list.h"
 
 namespace dragoman {
 
@@ -72,15 +69,18 @@ class PcBoard {
   I82077* floppy() { return floppy_; }
   /// The CD-ROM drive that entry `drive` of MachineConfig::drives made, or null.
   AtapiCdrom* cdrom(std::size_t drive) { return drive < cdroms_.size() ? cdroms_[drive] : nullptr; }
-  Piix4Pm& power_management() { return *pm_; }
+  void press_power_button() { chipset_->press_power_button(); }
   Uart16550* serial(unsigned index) { return index < uarts_.size() ? uarts_[index] : nullptr; }
-  const std::vector<std::unique_ptr<Device>>& devices() const { return devices_; }
+  const std::vector<std::unique_ptr<Device>>& devices() const { return devices_.all(); }
 
  private:
   PcBoard(const MachineConfig& config, Log& log, BoardEvents events,
           std::unique_ptr<GuestMemory> memory);
   template <class D, class... Args>
-  D& add(Args&&... args);
+  D& add(Args&&... args) {
+    return devices_.add<D>(std::forward<Args>(args)...);
+  }
+  void add_processor();
   void add_chipset();
   void add_isa_devices();
   void add_pci_devices();
@@ -107,18 +107,14 @@ class PcBoard {
   ApicBus apic_bus_;
   u64 random_state_;
 
-  std::vector<std::unique_ptr<Device>> devices_;  // in order of construction
+  DeviceList devices_;
   std::unique_ptr<IrqFanout> intr_;
   std::unique_ptr<A20Gate> a20_;
   std::unique_ptr<IrqSink> init_pin_;
   std::unique_ptr<IrqSink> ferr_pin_;
   std::unique_ptr<Cpu> cpu_;
 
-  PciBus* pci_ = nullptr;
-  I440fx* host_bridge_ = nullptr;
-  Piix3* isa_bridge_ = nullptr;
-  Piix4Pm* pm_ = nullptr;
-  Piix3Ide* ide_ = nullptr;
+  std::unique_ptr<Chipset> chipset_;
   LocalApic* apic_ = nullptr;
   Ioapic* ioapic_ = nullptr;
   I8259Pair* pic_ = nullptr;
@@ -136,7 +132,7 @@ class PcBoard {
   std::vector<Ahci*> ahci_;           // added adapters ...
   std::vector<unsigned> ahci_slots_;  // ... and where they are
   std::vector<std::pair<const DriveConfig*, unsigned>> drive_slots_;
-  unsigned next_slot_ = 2;  // 0 host bridge, 1 PIIX
+  unsigned next_slot_ = 0;
 };
 
 }  // namespace dragoman

@@ -57,28 +57,9 @@ void setup_without_firmware(PciBus& bus, PortMap& ports, const BoardDescription&
       function->config_write(PciRegister::kCommand, 2,
                              command | kCommandIo | kCommandMemory | kCommandMaster);
       if (const unsigned pin = function->interrupt_pin(); pin != 0) {
-        const unsigned pirq = pirq_of_slot(slot, pin - 1);
+        const unsigned pirq = board.pirq_wiring(slot, pin - 1);
         function->config_write(PciRegister::kInterruptLine, 1, board.pirq_irq[pirq]);
       }
-    }
-  }
-  if (PciFunction* host = bus.function(0, 0)) {
-    for (u8 pam = 0x59; pam <= 0x5f; ++pam) host->config_write(pam, 1, pam == 0x59 ? 0x30 : 0x33);
-  }
-  if (PciFunction* isa = bus.function(1, 0)) {
-    for (u8 i = 0; i < 4; ++i) isa->config_write(static_cast<u8>(0x60 + i), 1, board.pirq_irq[i]);
-  }
-  if (PciFunction* ide = bus.function(1, 1)) {
-    ide->config_write(0x40, 2, 0x8000);
-    ide->config_write(0x42, 2, 0x8000);
-  }
-  if (PciFunction* pm = bus.function(1, 3)) {
-    pm->config_write(0x40, 4, board.pm_base | 1u);
-    pm->config_write(0x80, 1, 1);
-    pm->config_write(PciRegister::kInterruptLine, 1, board.sci_irq);
-    if (board.smbus_base != 0) {
-      pm->config_write(0x90, 4, board.smbus_base | 1u);
-      pm->config_write(0xd2, 1, 9);  // SMBus host enabled, IRQ 9
     }
   }
   // Keyboard controller: IRQ 1 on, scan codes translated to set 1, mouse off, self-test passed.

@@ -1,4 +1,4 @@
-// What firmware would have done to the chipset before a kernel starts.
+// What firmware would have done to the board before a kernel starts.
 #pragma once
 
 #include "bios/board_description.h"
@@ -8,9 +8,9 @@
 
 namespace dragoman {
 
-/// Assigns base address registers and interrupt lines, routes PIRQs, opens the power management
-/// and IDE blocks, shows RAM in C0000h..FFFFFh, lets the keyboard controller translate. To be
-/// called after a reset of all devices.
+/// Assigns base address registers and interrupt lines, makes PCI interrupts level-triggered, lets
+/// the keyboard controller translate. To be called after a reset of all devices and before
+/// Chipset::set_up().
 void setup_without_firmware(PciBus& bus, PortMap& ports, const BoardDescription& board);
 
 /// Memory type ranges: RAM write-back, video memory and the PCI window uncached, ROM area

@@ -37,7 +37,7 @@ constexpr u32 kAhciEnable = 1u << 31;
 
 }  // namespace
 
-Ahci::Ahci(std::string name, const PciSpaces& spaces, Scheduler& scheduler, Log& log,
+Ahci::Ahci(std::string name, const PciSpaces& spaces, MsiSink& msi, Scheduler& scheduler, Log& log,
            bool multifunction)
     : StatefulPciFunction(std::move(name), spaces,
                           [&] {
@@ -46,7 +46,8 @@ Ahci::Ahci(std::string name, const PciSpaces& spaces, Scheduler& scheduler, Log&
                             return identity;
                           }()),
       scheduler_(scheduler),
-      log_(log) {
+      log_(log),
+      msi_(*this, msi) {
   define_register(PciRegister::kStatus, 2, 0x0280, 0);
   add_memory_bar(5, kAbarBytes, *this, 0);
   define_register(kMap, 1, 0x40, 0);
@@ -91,18 +92,22 @@ void Ahci::restored() {
 bool Ahci::enter() { return !std::exchange(inside_, true); }
 
 void Ahci::config_written(u8 offset, unsigned /*size*/) {
+  port_interrupt_changed();  // by the pin or by messages
   if (offset >= PciRegister::kStatus || !enter()) return;
   for (auto& port : ports_) port->kick();
   leave();
   port_interrupt_changed();
 }
 
-/// IS collects ports whose PxIS and PxIE meet, until software clears it (10.7.2).
+/// IS collects ports whose PxIS and PxIE meet, until software clears it (10.7.2). The pin follows
+/// it; a message is sent for each port that comes.
 void Ahci::port_interrupt_changed() {
+  const u32 before = state_.interrupts;
   for (unsigned i = 0; i < kPorts; ++i) {
     if (ports_[i]->interrupting()) state_.interrupts |= 1u << i;
   }
-  set_intx(state_.interrupt_enable && state_.interrupts != 0);
+  set_intx(state_.interrupt_enable && state_.interrupts != 0 && !msi_.enabled());
+  if (state_.interrupt_enable && (state_.interrupts & ~before) != 0) msi_.notify();
 }
 
 u32 Ahci::read_register(u32 offset) const {
@@ -134,7 +139,9 @@ void Ahci::write_register(u32 offset, u32 value, u32 mask) {
   }
   if (offset == kGhc) {
     if (value & mask & kHbaReset) return hba_reset();
+    const bool before = state_.interrupt_enable;
     if (mask & kInterruptEnable) state_.interrupt_enable = (value & kInterruptEnable) != 0;
+    if (state_.interrupt_enable && !before && state_.interrupts != 0) msi_.notify();
   } else if (offset == kIs) {
     state_.interrupts &= ~(value & mask);
   }

@@ -12,6 +12,7 @@
 #include "devices/ahci/ahci_port.h"
 #include "devices/block_image.h"
 #include "devices/ide/atapi_cdrom.h"
+#include "devices/pci/msi.h"
 #include "devices/pci/pci_function.h"
 
 namespace dragoman {
@@ -38,7 +39,7 @@ class Ahci final : public StatefulPciFunction<AhciState>, private MmioHandler, p
  public:
   static constexpr unsigned kPorts = AhciState::kPorts;
 
-  Ahci(std::string name, const PciSpaces& spaces, Scheduler& scheduler, Log& log,
+  Ahci(std::string name, const PciSpaces& spaces, MsiSink& msi, Scheduler& scheduler, Log& log,
        bool multifunction = false);
 
   /// Attach drives before reset(). A disk needs an image; the CD-ROM drive may start empty.
@@ -66,6 +67,7 @@ class Ahci final : public StatefulPciFunction<AhciState>, private MmioHandler, p
 
   Scheduler& scheduler_;
   Log& log_;
+  Msi msi_;
   std::vector<std::unique_ptr<AhciPort>> ports_;
   bool inside_ = false;
 };

@@ -495,7 +495,6 @@ void AtaDisk::identify() {
   put_text(23, 4, "1.0");
   put_text(27, 20, "DRAGOMAN HARDDISK");
   words[47] = 0x8000 | kIdeMaxMultiple;
-  words[48] = 1;       // 32-bit data port
   words[49] = 0x2f00;  // standby timer values, IORDY, LBA, DMA
   words[50] = 0x4000;
   words[51] = 0x0200;
@@ -520,7 +519,8 @@ void AtaDisk::identify() {
   words[82] = 0x4068;  // NOP, look-ahead, write cache, power management
   words[83] = 0x7400;  // FLUSH CACHE EXT, FLUSH CACHE, 48-bit addresses
   const bool queueing = place_ == DrivePlace::kSata;
-  const u16 logs = queueing ? 0x20 : 0;         // READ LOG EXT
+  words[48] = queueing ? 0x4000 : 1;     // ATA8-ACS: no trusted computing; before: 32-bit data port
+  const u16 logs = queueing ? 0x20 : 0;  // READ LOG EXT
   words[84] = static_cast<u16>(0x4040 | logs);  // FUA writes
   words[85] =
       static_cast<u16>(0x4008 | (state_.write_cache ? 0x20 : 0) | (state_.look_ahead ? 0x40 : 0));

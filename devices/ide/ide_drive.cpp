@@ -195,7 +195,6 @@ void IdeDrive::put_place(std::span<u16> words, bool queueing) const {
     words[93] = place_ == DrivePlace::kDevice0 ? 0x600b : 0x6b00;  // 80-wire cable, jumper
     return;
   }
-  words[48] = 0x4000;  // since ATA8-ACS: no trusted computing; before, 32-bit data port
   words[76] = 0x0006;  // 1.5 and 3 Gbit/s
   words[80] |= 0x0180;
   if (!queueing) return;

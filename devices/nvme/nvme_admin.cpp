@@ -149,10 +149,8 @@ Nvme::Status Nvme::identify(const Command& command) {
   const u8 structure = static_cast<u8>(command.word(10));
   const bool ours = command.nsid == 1;
   switch (structure) {
-    case 0x00:  // a namespace; FFFFFFFFh: what is common to all
-      if (command.nsid == kAllNamespaces) return to_host(command, identify_namespace());
-      if (command.nsid == 0 || command.nsid > 1) return nvme::kInvalidNamespace;
-      return to_host(command, identify_namespace());
+    case 0x00:
+      return ours ? to_host(command, identify_namespace()) : Status{nvme::kInvalidNamespace};
     case 0x01:
       return to_host(command, identify_controller());
     case 0x02: {  // active namespaces above the given one

@@ -10,7 +10,8 @@ namespace {
 enum Bank : unsigned { kAddress, kData };
 }  // namespace
 
-PciBus::PciBus(std::string name, PortMap& ports) : StatefulDevice(std::move(name)) {
+PciBus::PciBus(std::string name, PortMap& ports, PirqWiring wiring)
+    : StatefulDevice(std::move(name)), wiring_(wiring) {
   ports.add("pci configuration address", Port(0xcf8), 4, *this, kAddress, 4);
   ports.add("pci configuration data", Port(0xcfc), 4, *this, kData, 4);
 }
@@ -73,7 +74,7 @@ void PciBus::reset() {
 
 void PciBus::restored() {
   state_.address &= 0x80fffffc;
-  for (unsigned pirq = 0; pirq < 4; ++pirq) drive(pirq);
+  for (unsigned pirq = 0; pirq < PciBusState::kPirqs; ++pirq) drive(pirq);
 }
 
 }  // namespace dragoman

@@ -11,25 +11,27 @@
 namespace dragoman {
 
 struct PciBusState {
+  static constexpr unsigned kPirqs = 8;
   u32 address = 0;  ///< CONFADD
   /// asserted[32 * pirq + slot]: one bit per function of the slot whose pin drives that PIRQ.
-  std::array<u8, 4 * 32> asserted{};
+  std::array<u8, kPirqs * 32> asserted{};
   static constexpr auto fields() {
     return std::tuple{Field{"address", &PciBusState::address},
                       Field{"asserted", &PciBusState::asserted}};
   }
 };
 
-/// The bus, its configuration ports and the wiring of INTA#..INTD# to PIRQA#..PIRQD#:
-/// pin p (0 for INTA#) of slot s reaches PIRQ (s + p - 1) & 3, so that INTA# of slot 1 is PIRQA#.
-/// This is the swizzle the firmware of this board assumes.
+/// How a board wires interrupt pins: the PIRQ (0 for PIRQA#) of pin 0..3 (INTA#..INTD#) of a slot.
+using PirqWiring = unsigned (*)(unsigned slot, unsigned pin);
+
+/// The bus, its configuration ports and the wires from INTA#..INTD# to the PIRQs.
 class PciBus : public StatefulDevice<PciBusState>, private PortHandler, private IrqSink {
  public:
   /// Claims the configuration ports. CF9h (reset control of the PIIX3) is claimed by that chip
   /// afterwards and hides one byte of the address register, which only takes 32-bit accesses.
-  PciBus(std::string name, PortMap& ports);
+  PciBus(std::string name, PortMap& ports, PirqWiring wiring = piix_wiring);
 
-  /// Where PIRQA#..PIRQD# go: pins 0..3.
+  /// Where PIRQA#..PIRQH# go: pins 0..7.
   void connect_pirqs(IrqSink& pirqs) { pirqs_ = &pirqs; }
   /// Plugs a function in at its place and connects its INTx pin.
   void attach(unsigned slot, unsigned function, PciFunction& device);
@@ -37,7 +39,14 @@ class PciBus : public StatefulDevice<PciBusState>, private PortHandler, private 
   void reset() override;
   /// Null when nothing is there.
   PciFunction* function(unsigned slot, unsigned function) const;
-  static unsigned pirq_of(unsigned slot, unsigned pin) { return (slot + pin - 1) & 3; }
+  /// The same by bits 15:8 of a configuration address and its bus number above (0: this bus).
+  PciFunction* function_at(u32 number) const {
+    return number < functions_.size() ? functions_[number] : nullptr;
+  }
+  /// The PIRQ of pin 0..3 of a slot.
+  unsigned pirq_of(unsigned slot, unsigned pin) const { return wiring_(slot, pin); }
+  /// INTA# of slot 1 is PIRQA#, and every slot is one further: what firmware assumes with a PIIX.
+  static unsigned piix_wiring(unsigned slot, unsigned pin) { return (slot + pin + 3) & 3; }
 
  protected:
   void restored() override;
@@ -50,6 +59,7 @@ class PciBus : public StatefulDevice<PciBusState>, private PortHandler, private 
   void drive(unsigned pirq) const;
 
   std::array<PciFunction*, 256> functions_{};
+  PirqWiring wiring_;
   IrqSink* pirqs_ = nullptr;
 };
 

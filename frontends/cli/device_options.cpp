@@ -84,12 +84,15 @@ Result<void> take_bus(KeyValues& properties, const DeviceContext& context, Drive
     drive.index = number;
     return {};
   }
-  if (numbered && id == "ide" && number < 2) {
-    drive.index = 2 * number + drive.index.value_or(0) % 2;
+  const unsigned units = ide_units_per_bus(context.config.board);
+  const unsigned buses = ide_drives(context.config.board) / units;
+  if (numbered && id == "ide" && number < buses) {
+    drive.index = units * number + drive.index.value_or(0) % units;
     return {};
   }
-  return error("'bus={}' in -device is no bus; use ide.0, ide.1 or ID.PORT of a -device ahci,id=ID",
-               *bus);
+  return error(
+      "'bus={}' in -device is no bus; use ide.0 to ide.{}, or ID.PORT of a -device ahci,id=ID",
+      *bus, buses - 1);
 }
 
 Result<void> ahci(KeyValues& properties, DeviceContext& context) {

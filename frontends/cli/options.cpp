@@ -299,7 +299,7 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
   app.add_option("--smp", smp, "Number of processors (1)")->group(kMachine);
   app.add_option("--cpu", o.cpu, "Processor model and +feature,-feature; 'help' lists them")
       ->group(kMachine);
-  app.add_option("-M,--machine", machine, "Board: pc")->group(kMachine);
+  app.add_option("-M,--machine", machine, "Board: pc (default) or q35")->group(kMachine);
   app.add_option(
          "--accel", accel,
          "How guest code runs: jit (default), interp or lockstep, with options; 'help' lists them")
@@ -444,11 +444,16 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
       (void)values.take(harmless);
     if (auto ok = values.expect_empty("-machine", "type, accel"); !ok) return ok.error();
     if (o.machine == "help") {
-      command.text = "Boards for -machine:\n  pc  i440FX, PIIX3, PIIX4 (default)\n";
+      command.text =
+          "Boards for -machine:\n"
+          "  pc   i440FX, PIIX3, PIIX4; IDE (default)\n"
+          "  q35  82G33, ICH9; SATA, memory-mapped PCI configuration space\n";
       return command;
     }
-    if (o.machine != "pc" && !o.machine.starts_with("pc-i440fx")) {
-      return error("board '{}' in -machine is not available; use -machine pc", o.machine);
+    if (o.machine.starts_with("pc-i440fx")) o.machine = "pc";
+    if (o.machine.starts_with("pc-q35")) o.machine = "q35";
+    if (o.machine != "pc" && o.machine != "q35") {
+      return error("board '{}' in -machine is not available; use pc or q35", o.machine);
     }
   }
   if (!accel.empty()) {

@@ -54,8 +54,8 @@ struct Options {
   std::optional<std::string> file;  ///< `dragoman FILE`
   std::string name = "Dragoman";
   std::string uuid;
-  std::string machine = "pc";
-  std::string accel = "jit";  ///< jit, interp, lockstep
+  std::string machine = "pc";  ///< pc, q35
+  std::string accel = "jit";   ///< jit, interp, lockstep
   TranslatorOptions translator;
   LockstepOptions lockstep;
   std::string cpu = "max";

@@ -26,7 +26,6 @@ namespace dragoman {
 namespace {
 
 constexpr u64 kMaxKernelBytes = 1 * kGiB;
-constexpr unsigned kIdeDrives = 4;
 
 /// SIGINT and SIGTERM as input of the poll loop.
 class SignalSource final : public PollSource {
@@ -97,7 +96,8 @@ Result<void> Session::open_log() {
 /// A place nobody has taken; CD-ROM drives of IDE prefer the second channel.
 std::optional<unsigned> Session::free_index(DriveInterface interface, unsigned controller,
                                             bool cdrom) const {
-  const unsigned count = interface == DriveInterface::kIde ? kIdeDrives : Ahci::kPorts;
+  const unsigned count =
+      interface == DriveInterface::kIde ? ide_drives(config_.board) : Ahci::kPorts;
   const unsigned first = interface == DriveInterface::kIde && cdrom ? 2 : 0;
   for (unsigned n = 0; n < count; ++n) {
     const unsigned index = (first + n) % count;
@@ -127,7 +127,8 @@ Result<DriveConfig> Session::open_drive(const DriveOption& drive) {
     return error("a CD-ROM cannot be attached with if={}; use if=ide", drive.interface);
   }
   if (ata) {
-    const unsigned count = config.interface == DriveInterface::kIde ? kIdeDrives : Ahci::kPorts;
+    const unsigned count =
+        config.interface == DriveInterface::kIde ? ide_drives(config_.board) : Ahci::kPorts;
     const auto index =
         drive.index ? drive.index : free_index(config.interface, config.controller, drive.cdrom);
     if (!index || *index >= count) {
@@ -449,6 +450,7 @@ Result<void> Session::prepare() {
   if (!cpu) return cpu.error();
   config_.cpu = cpu.take();
   config_.name = options_.name;
+  config_.board = options_.machine == "q35" ? BoardType::kQ35 : BoardType::kPc;
   config_.ram_bytes = options_.ram_bytes;
   config_.jit = options_.accel == "jit";
   config_.translator = options_.translator;

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <string>
 
@@ -25,6 +26,30 @@ BoardDescription full_board() {
   board.gpe0_length = 4;
   board.pci_window64_first = 0x200000000;
   board.pci_window64_size = 0x100000000;
+  return board;
+}
+
+/// As the board q35 describes itself.
+BoardDescription express_board() {
+  BoardDescription board;
+  split_ram(board, 4 * kGiB, 0xb0000000);
+  board.configuration_space = 0xb0000000;
+  board.pci_window_first = 0xc0000000;
+  board.chipset_registers = 0xfed1c000;
+  board.chipset_register_bytes = 0x4000;
+  board.pirqs = 8;
+  board.pirq_wiring = [](unsigned slot, unsigned pin) {
+    return slot < 25 ? 4 + ((slot + pin) & 3) : pin;
+  };
+  board.pirq_input = 16;
+  board.sci_is_inta_of_slot1 = false;
+  board.isa_bridge = 0x001f0000;
+  board.pm_bytes = 0x80;
+  board.working_type = 0;
+  board.soft_off_type = 7;
+  board.smbus_base = 0;
+  board.gpe0_block = 0x620;
+  board.gpe0_length = 16;
   return board;
 }
 
@@ -151,6 +176,27 @@ TEST(Acpi, TablesFollowTheBoard) {
   EXPECT_EQ(peek(fadt, 112, 4) & 0x400, 0u);
   EXPECT_EQ(peek(fadt, 116, 12), 0u);
   EXPECT_EQ(peek(fadt, 80, 4), 0u);
+}
+
+TEST(Acpi, McfgNamesTheConfigurationSpace) {
+  const AcpiTables tables = placed(express_board());
+  const auto found = walk(tables);
+  EXPECT_FALSE(walk(placed(full_board())).contains("MCFG"));
+  const auto mcfg = found.at("MCFG");
+  ASSERT_EQ(mcfg.size(), 60u);
+  EXPECT_EQ(byte_sum(mcfg), 0);
+  EXPECT_EQ(peek(mcfg, 44, 8), 0xb0000000u);
+  EXPECT_EQ(peek(mcfg, 52, 4), 0xff000000u) << "segment 0, buses 0 to 255";
+  const auto fadt = found.at("FACP");
+  EXPECT_EQ(peek(fadt, 80, 4), 0x620u);
+  EXPECT_EQ(peek(fadt, 92, 1), 16u);
+  // PIRQs have inputs of their own, so ISA interrupts 10 and 11 stay what they are.
+  const auto madt = found.at("APIC");
+  for (u64 offset = 44; offset < madt.size(); offset += peek(madt, offset + 1, 1)) {
+    if (peek(madt, offset, 1) != 2) continue;
+    EXPECT_NE(peek(madt, offset + 3, 1), 10u);
+    EXPECT_NE(peek(madt, offset + 3, 1), 11u);
+  }
 }
 
 TEST(Acpi, LoaderScriptDoesWhatRelocationDoes) {
@@ -340,6 +386,27 @@ TEST(Aml, DsdtIsWellFormed) {
     EXPECT_EQ(walker.devices[name], 1u) << name;
   }
   EXPECT_EQ(walker.devices.count("C004"), 0u);
+}
+
+TEST(Aml, DsdtOfAnExpressBoard) {
+  const Bytes dsdt = dsdt_aml(express_board());
+  TermWalker walker(dsdt);
+  walker.terms(0, dsdt.size());
+  for (const char* name : {"PCI0", "ISA_", "LNKA", "LNKD", "LNKE", "LNKH"}) {
+    EXPECT_EQ(walker.devices[name], 1u) << name;
+  }
+  EXPECT_EQ(walker.devices.count("LNKS"), 0u);
+  const auto contains = [&](const Bytes& bytes) {
+    return std::search(dsdt.begin(), dsdt.end(), bytes.begin(), bytes.end()) != dsdt.end();
+  };
+  EXPECT_TRUE(contains(aml::eisa_id("PNP0A08")));
+  // INTB# of slot 31 is input 17, through a link LNKB.
+  EXPECT_TRUE(contains(
+      aml::package({aml::integer(0x1fffff), aml::integer(1), aml::integer(0), aml::integer(17)})));
+  EXPECT_TRUE(contains(aml::package(
+      {aml::integer(0x1fffff), aml::integer(1), aml::name_string("LNKB"), aml::integer(0)})));
+  EXPECT_TRUE(
+      contains(aml::package({aml::integer(7), aml::integer(7), aml::integer(0), aml::integer(0)})));
 }
 
 TEST(Aml, DsdtListsOnlyWhatIsThere) {

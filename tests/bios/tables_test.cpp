@@ -31,6 +31,22 @@ TEST(Board, PciPinsRotateOverTheRoutes) {
   EXPECT_EQ(pirq_of_slot(4, 1), 0u);
 }
 
+TEST(E820, ConfigurationSpaceIsReserved) {
+  BoardDescription board;
+  split_ram(board, 4 * kGiB, 0xb0000000);
+  board.configuration_space = 0xb0000000;
+  u64 end = 0;
+  bool reserved = false;
+  for (const E820Entry& entry : direct_boot_map(board, 0x20000)) {
+    EXPECT_GE(entry.first, end);
+    end = entry.first + entry.bytes;
+    reserved |=
+        entry.first == 0xb0000000 && entry.bytes == 0x10000000 && entry.type == E820Type::kReserved;
+  }
+  EXPECT_TRUE(reserved);
+  EXPECT_EQ(end, 4 * kGiB + (4 * kGiB - 0xb0000000));
+}
+
 TEST(E820, MapsAreSortedAndDisjoint) {
   BoardDescription board;
   split_ram(board, 4 * kGiB);

@@ -180,6 +180,33 @@ TEST_F(AhciTest, NoInterruptWhileDisabled) {
   EXPECT_EQ(ahci_.config_read(6, 2) & 8, 0u);
 }
 
+TEST_F(AhciTest, MessagesInsteadOfThePin) {
+  const u8 at = static_cast<u8>(ahci_.config_read(0x34, 1));
+  ASSERT_EQ(ahci_.config_read(at, 1), 0x05u);
+  ASSERT_EQ(ahci_.config_read(at + 2, 2), 0x80u) << "one message, 64-bit address";
+  build(0, command(0xe7), {});
+  issue(0);
+  run();
+  EXPECT_TRUE(irq());
+  ahci_.config_write(at + 4, 4, 0xfee01000);
+  ahci_.config_write(at + 12, 2, 0x41);
+  ahci_.config_write(at + 2, 2, 1);
+  EXPECT_FALSE(irq());
+  acknowledge();
+  EXPECT_TRUE(messages_.empty());
+  issue(0);
+  run();
+  EXPECT_EQ(messages_, (std::vector<std::pair<u64, u32>>{{0xfee01000, 0x41}}));
+  EXPECT_FALSE(irq());
+  set(kHbaIs, 1);  // the port still has something: another message
+  EXPECT_EQ(messages_.size(), 2u);
+  set(kGhc, 1u << 31);
+  set(kGhc, 1u << 31 | 2);
+  EXPECT_EQ(messages_.size(), 3u);
+  acknowledge();
+  EXPECT_EQ(messages_.size(), 3u);
+}
+
 TEST_F(AhciTest, QueuedCommandsEndTogether) {
   for (unsigned tag = 0; tag < 32; ++tag) {
     build(tag, queued(0x60, tag, 10 * tag, 2), {{kData + 0x1000 * tag, 1024}});

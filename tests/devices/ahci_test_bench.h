@@ -17,7 +17,7 @@
 
 namespace dragoman {
 
-class AhciTest : public testing::Test, protected PciTestBench {
+class AhciTest : public testing::Test, protected PciTestBench, protected MsiSink {
  protected:
   static constexpr u32 kAbar = 0xf0000000;
   static constexpr u32 kSectors = 4096;
@@ -54,7 +54,7 @@ class AhciTest : public testing::Test, protected PciTestBench {
   // Command header: write, ATAPI, reset, clear busy.
   enum : u32 { kWrite = 1 << 6, kAtapi = 1 << 5, kResetBit = 1 << 8, kClearBusy = 1 << 10 };
 
-  AhciTest() : ahci_("ahci", spaces, scheduler, log) {
+  AhciTest() : ahci_("ahci", spaces, static_cast<MsiSink&>(*this), scheduler, log) {
     memory.add_memory("ram", PhysicalAddress(0), pool->ram_size(), pool->ram(), true, true, 0);
     std::vector<u8> bytes(u64{kSectors} * 512);
     for (std::size_t i = 0; i < bytes.size(); ++i) {
@@ -76,6 +76,7 @@ class AhciTest : public testing::Test, protected PciTestBench {
     set(kGhc, 1u << 31 | 2);
   }
 
+  void deliver_msi(u64 address, u32 data) override { messages_.emplace_back(address, data); }
   void run() {
     clock.now += kIdeCompletionDelayNs;
     scheduler.run_due();
@@ -180,6 +181,7 @@ class AhciTest : public testing::Test, protected PciTestBench {
     set(kHbaIs, ~u32{0});
   }
 
+  std::vector<std::pair<u64, u32>> messages_;
   IrqRecorder irq_;
   Ahci ahci_;
   std::shared_ptr<MemoryImage> disk_, cd_;

@@ -54,7 +54,9 @@ TEST_F(NvmeTest, Identify) {
   EXPECT_EQ(at<u64>(0), 0u);
   EXPECT_EQ(admin({0x06, 1, kData, 0, {3}}).status, 0);
   EXPECT_EQ(at<u16>(0), 0x0801);
-  EXPECT_EQ(admin({0x06, 2, kData, 0, {0}}).status, 0x400b);
+  for (const u32 nsid : {0u, 2u, 0xffffffffu}) {
+    EXPECT_EQ(admin({0x06, nsid, kData, 0, {0}}).status, 0x400b) << nsid;
+  }
   EXPECT_EQ(admin({0x06, 1, kData, 0, {0x55}}).status, 0x4002);
   EXPECT_EQ(admin({0x77, 1}).status, 0x4001) << "opcode";
 }

@@ -156,7 +156,7 @@ TEST_F(PciTest, VideoMemoryAndRom) {
 
 TEST_F(PciTest, IntxSwizzleDisableAndStatus) {
   function.set_intx(true);
-  const unsigned pirq = PciBus::pirq_of(3, 0);
+  const unsigned pirq = bus.pirq_of(3, 0);
   EXPECT_EQ(pirq, 2u);
   EXPECT_TRUE(pirqs.levels[pirq]);
   EXPECT_EQ(get(6, 2) & 8, 8u);

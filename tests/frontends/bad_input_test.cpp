@@ -93,6 +93,19 @@ TEST(BadInput, OptionsAndValues) {
   expect_refused({"-rtc", "base=tomorrow"}, 2, "'base=tomorrow'", "localtime");
 }
 
+TEST(BadInput, DiskControllers) {
+  const TemporaryDirectory directory;
+  const std::string disk =
+      "file=" + directory.write("disk", std::string(1 << 20, 'x')) + ",format=raw,if=none,id=d";
+  expect_refused({"-device", "nvme"}, 2, "nvme", "drive=ID");
+  expect_refused({"-drive", disk, "-device", "ide-hd,drive=d,bus=sata.1"}, 2, "'bus=sata.1'",
+                 "-device ahci,id=ID");
+  expect_refused({"-device", "ahci,id=s", "-drive", disk, "-device", "ide-hd,drive=d,bus=s.6"}, 2,
+                 "6 sata drives", "index 0 to 5");
+  expect_refused({"-M", "q35", "-drive", disk, "-device", "ide-hd,drive=d,bus=ide.6"}, 2,
+                 "'bus=ide.6'", "ide.0 to ide.5");
+}
+
 TEST(BadInput, DisplaysThatAreNotThere) {
   expect_refused({"-display", "curses"}, 1, "-display curses", "-display none");
   expect_refused({"-display", "sdl"}, 1, "-display sdl", "-display none");

@@ -100,7 +100,7 @@ TEST(Options, WrongValuesAreNamedWithARemedy) {
       {{"-kernel", ""}, "'-kernel'", "-h"},
       {{"-nographic=on"}, "'=on'", "no value"},
       {{"-smp", "4"}, "4", "-smp 1"},
-      {{"-M", "q35"}, "'q35'", "-machine pc"},
+      {{"-M", "isapc"}, "'isapc'", "pc or q35"},
       {{"-accel", "kvm"}, "'kvm'", "-accel interp"},
       {{"-accel", "jitt"}, "'jitt'", "did you mean 'jit'"},
       {{"-accel", "jit,chache=4M"}, "'chache'", "did you mean 'cache'"},

@@ -181,6 +181,31 @@ TEST_F(FirmwareBoot, VirtioDisk) {
   expect_report(2);
 }
 
+TEST_F(FirmwareBoot, SataDisk) {
+  config.ahci_adapters = 2;
+  add(DriveInterface::kSata, 3, boot_sector(report(6), 1 * kMiB));
+  config.drives.back().controller = 1;
+  expect_report(6);
+}
+
+TEST_F(FirmwareBoot, NvmeDisk) {
+  add(DriveInterface::kNvme, 0, boot_sector(report(7), 1 * kMiB));
+  expect_report(7);
+}
+
+TEST_F(FirmwareBoot, DiskOfTheBoardQ35) {
+  config.board = BoardType::kQ35;
+  add(DriveInterface::kIde, 5, boot_sector(report(8), 1 * kMiB));
+  expect_report(8);
+}
+
+TEST_F(FirmwareBoot, CdRomOfTheBoardQ35) {
+  config.board = BoardType::kQ35;
+  config.ram_bytes = 3 * kGiB;  // more than fits below memory-mapped configuration space
+  add_cd(report(9));
+  expect_report(9);
+}
+
 TEST_F(FirmwareBoot, Floppy) {
   add_floppy(report(3));
   expect_report(3);
@@ -199,6 +224,21 @@ TEST_F(FirmwareBoot, LowestBootIndexWins) {
     add_virtio(report(1), index(1));
     add_floppy(report(2), index(2));
     add_cd(report(3), index(3));
+    expect_report(static_cast<u8>(winner));
+  }
+}
+
+TEST_F(FirmwareBoot, LowestBootIndexWinsOnQ35) {
+  config.board = BoardType::kQ35;
+  config.ahci_adapters = 1;
+  for (unsigned winner = 0; winner < 5; ++winner) {
+    config.drives.clear();
+    const auto index = [&](unsigned drive) { return (drive + 5 - winner) % 5; };
+    add_disk(report(0), index(0));
+    add(DriveInterface::kSata, 1, boot_sector(report(1), 1 * kMiB), index(1));
+    add_floppy(report(2), index(2));
+    add_cd(report(3), index(3));
+    add(DriveInterface::kNvme, 0, boot_sector(report(4), 1 * kMiB), index(4));
     expect_report(static_cast<u8>(winner));
   }
 }
@@ -259,6 +299,12 @@ void PrintTo(const ResetCase& reset, std::ostream* out) { *out << reset.name; }
 class FirmwareReset : public FirmwareBoot, public testing::WithParamInterface<ResetCase> {};
 
 TEST_P(FirmwareReset, BootsAgain) {
+  add_disk(report_second_boot(*GetParam().code));
+  expect_report(42);
+}
+
+TEST_P(FirmwareReset, BootsAgainOnQ35) {
+  config.board = BoardType::kQ35;
   add_disk(report_second_boot(*GetParam().code));
   expect_report(42);
 }
