@@ -48,7 +48,7 @@ Ahci::Ahci(std::string name, const PciSpaces& spaces, MsiSink& msi, Scheduler& s
       scheduler_(scheduler),
       log_(log),
       msi_(*this, msi) {
-  define_register(PciRegister::kStatus, 2, 0x0280, 0);
+  define_register(PciRegister::kStatus, 2, 0x0290, 0);  // with a list of capabilities
   add_memory_bar(5, kAbarBytes, *this, 0);
   define_register(kMap, 1, 0x40, 0);
   for (unsigned i = 0; i < kPorts; ++i) {
