@@ -56,6 +56,8 @@ struct GuardedPage {
 
 /// Runs of a translated block before it becomes the head of a superblock.
 inline constexpr i32 kRunsToSuperblock = 2000;
+/// TranslatedRegion::runs_left of a region that had its chance.
+inline constexpr i32 kNoSuperblock = 0x7fffffff;
 
 struct TranslatedRegion {
   Block* head = nullptr;

@@ -198,8 +198,8 @@ bool Translator::runs_often(const Block& block) {
   const auto* translations = static_cast<const BlockTranslations*>(block.translated);
   if (translations == nullptr) return false;
   for (const TranslatedRegion* region : translations->heads) {
-    if (!region->narrow &&
-        (region->better != nullptr || kRunsToSuperblock - region->runs_left >= kFairPart))
+    const i32 left = region->runs_left;
+    if (!region->narrow && (left == kNoSuperblock || left <= kRunsToSuperblock - kFairPart))
       return true;
   }
   return false;
@@ -318,17 +318,20 @@ void Translator::write_perf_map(const TranslatedRegion& region) {
 bool Translator::run(Cpu& cpu, Block& block, u64 budget) {
   const u64 rip = cpu.state.rip();
   const u64 context = TranslatorAccess::current_fetch_context(cpu);
-  ExitRecord* from = std::exchange(pending_exit_, nullptr);
-  if (from != nullptr && (from->rip != rip || pending_context_ != context)) from = nullptr;
-  const bool narrow = from != nullptr && from->kind == ExitKind::kNarrow;
+  if (pending_exit_ != nullptr && (pending_exit_->rip != rip || pending_context_ != context))
+    pending_exit_ = nullptr;
+  const bool narrow = pending_exit_ != nullptr && pending_exit_->kind == ExitKind::kNarrow;
   // Host code has addresses built in: the same bytes at another address are another translation.
   TranslatedRegion* region = find(block, rip, narrow);
   if (region == nullptr) {
-    if (!narrow && ++block.runs < options_.runs_before_translation) return false;
-    region = translate(block, {rip, narrow, false});
-    if (region == nullptr) return false;
-    if (from != nullptr && from->region->dead) from = nullptr;
+    if (!narrow && ++block.runs < options_.runs_before_translation) {
+      pending_exit_ = nullptr;
+      return false;
+    }
+    region = translate(block, {rip, narrow, false});  // which may forget the exit to make room
   }
+  ExitRecord* const from = std::exchange(pending_exit_, nullptr);
+  if (region == nullptr) return false;
   if (block.crosses() && region->context != static_cast<u32>(context >> 32)) {
     // find_block() has just found the same two pages.
     region->context = static_cast<u32>(context >> 32);
@@ -369,14 +372,16 @@ bool Translator::run(Cpu& cpu, Block& block, u64 budget) {
 
 /// The second tier: the block again, with the blocks it goes to and back from.
 void Translator::promote(Block& block, TranslatedRegion& region) {
-  region.runs_left = 0x7fffffff;  // once is enough, also when nothing comes of it
   const unsigned chunk = region.chunk;
+  const u64 times_full = times_full_;
   TranslatedRegion* const better = translate(block, {region.rip, false, true});
-  if (better == nullptr) return;
-  if (better->chunk != chunk && region.dead) {  // its chunk was emptied to make room
-    retire(*better);
+  if (times_full_ != times_full && cache_.current_index() == chunk) {
+    // The region itself had to make room. There is nothing to come back to where pages do not hold.
+    if (better != nullptr) retire(*better);
     return;
   }
+  region.runs_left = kNoSuperblock;  // once is enough, also when nothing comes of it
+  if (better == nullptr) return;
   better->context = static_cast<u32>(TranslatorAccess::current_fetch_context(cpu_) >> 32);
   if (observer_ != nullptr) observer_->retired(region.id, RetireCause::kSuperseded);
   better->plain = &region;

@@ -89,7 +89,12 @@ TEST(AudioOptions, DevicesRefuseLinesTheyDoNotHave) {
   const auto add = [](std::string driver, const char* properties) -> std::string {
     Options o;
     MachineConfig config;
-    DeviceContext context{o, config, nullptr, nullptr,
+    std::vector<std::string> ahci_ids;
+    DeviceContext context{o,
+                          config,
+                          ahci_ids,
+                          nullptr,
+                          nullptr,
                           [](const std::optional<std::string>&) -> Result<AudioBackend*> {
                             return static_cast<AudioBackend*>(nullptr);
                           }};

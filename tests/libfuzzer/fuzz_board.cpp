@@ -53,12 +53,12 @@ FuzzBoard::FuzzBoard() {
   config_.virtio_rngs = 1;
   config_.pc_testdev = true;
   config_.debug_exit = DebugExitConfig{};
-  config_.drives.push_back({DriveInterface::kIde, 0, false, disk(), "", {}});
-  config_.drives.push_back({DriveInterface::kIde, 1, false, disk(), "", {}});
-  config_.drives.push_back({DriveInterface::kIde, 2, true, disk(), "", {}});
-  config_.drives.push_back({DriveInterface::kIde, 3, true, nullptr, "", {}});
-  config_.drives.push_back({DriveInterface::kVirtio, 0, false, disk(), "", {}});
-  config_.drives.push_back({DriveInterface::kFloppy, 0, false, disk(), "", {}});
+  config_.drives.push_back({DriveInterface::kIde, 0, 0, false, disk(), "", {}});
+  config_.drives.push_back({DriveInterface::kIde, 0, 1, false, disk(), "", {}});
+  config_.drives.push_back({DriveInterface::kIde, 0, 2, true, disk(), "", {}});
+  config_.drives.push_back({DriveInterface::kIde, 0, 3, true, nullptr, "", {}});
+  config_.drives.push_back({DriveInterface::kVirtio, 0, 0, false, disk(), "", {}});
+  config_.drives.push_back({DriveInterface::kFloppy, 0, 0, false, disk(), "", {}});
   BoardEvents events;
   events.power_off = [] {};
   events.reset = [this] { reset_wanted_ = true; };
