@@ -325,20 +325,12 @@ Result<void> Session::open_characters() {
   return {};
 }
 
-Result<void> Session::open_audio() {
-  if (auto ok = audio_.open(options_.audiodevs); !ok) return host_problem(ok.error());
-  std::optional<std::string> speaker;
-  if (!options_.speaker_audiodev.empty()) speaker = options_.speaker_audiodev;
-  auto found = audio_.find(speaker);
-  if (!found) return found.error();
-  config_.sound.speaker = *found;
-  return {};
-}
-
 Result<void> Session::add_devices() {
   for (DeviceOption& option : options_.devices) {
     DeviceContext context{
-        options_, config_, ahci_ids_,
+        options_,
+        config_,
+        ahci_ids_,
         [this](const std::string& spec) { return open_character_device(spec, true); },
         [this](const DriveOption& drive) { return open_drive(drive); },
         [this](const std::optional<std::string>& id) { return audio_.find(id); }};

@@ -20,7 +20,8 @@ std::string_view topic_of_member(std::string_view name) {
   if (name == "memory_stub") return "slow-path";
   if (name == "interpret_stub") return "handler";
   if (name == "exit_stub") return "exit";
-  if (name == "miss_stub" || name == "dispatch_stub" || name.starts_with("jump_")) return "indirect";
+  if (name == "miss_stub" || name == "dispatch_stub" || name.starts_with("jump_"))
+    return "indirect";
   if (name == "fetch_context") return "fetch-context";
   if (name.starts_with("deltas")) return "member";
   if (name == "mxcsr" || name.starts_with("vectors")) return "vector-state";
@@ -201,8 +202,8 @@ std::vector<HostLine> HostCode::lines(const RecordedRegion& region, std::size_t 
     lines.push_back(std::move(line));
   }
   if (left != 0) {
-    lines.push_back({region.place.offset_of(address), static_cast<unsigned>(left),
-                     "(not understood)", "", ""});
+    lines.push_back(
+        {region.place.offset_of(address), static_cast<unsigned>(left), "(not understood)", "", ""});
   }
   return lines;
 }

@@ -94,7 +94,8 @@ void TraceTextLog::translated(const RegionRecord& record) {
         log_.write_line(fmt::format("  -- {}", part_name(range.part)));
       }
       for (const HostLine& line : host.lines(region, i)) {
-        log_.write_line(fmt::format("0x{:012x}:  {:<32} {}{}{}", record.place.address_of(line.offset),
+        log_.write_line(fmt::format("0x{:012x}:  {:<32} {}{}{}",
+                                    record.place.address_of(line.offset),
                                     bytes_text({region.code.data() + line.offset, line.bytes}),
                                     line.text, line.note.empty() ? "" : "  ; ", line.note));
       }
@@ -107,8 +108,7 @@ void TraceTextLog::linked(u64 from, u64 to, u64 rip) {
 }
 
 void TraceTextLog::retired(u64 id, RetireCause cause) {
-  log_.write(LogCategory::kOp, "RETIRED: #{}, {}", id,
-             retire_reason(cause));
+  log_.write(LogCategory::kOp, "RETIRED: #{}, {}", id, retire_reason(cause));
 }
 
 void TraceTextLog::cache_emptied() {

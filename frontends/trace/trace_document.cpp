@@ -236,10 +236,9 @@ class TraceDocument::Writer {
     j["made"] = {{"ns", r.made.ns}, {"instructions", r.made.instructions}, {"why", why_made(r)}};
     j["generation"] = r.generation;
     if (r.retired_at) {
-      j["retired"] = {
-          {"ns", r.retired_at->ns},
-          {"instructions", r.retired_at->instructions},
-          {"why", r.retired ? retire_reason(*r.retired) : "the cache was emptied"}};
+      j["retired"] = {{"ns", r.retired_at->ns},
+                      {"instructions", r.retired_at->instructions},
+                      {"why", r.retired ? retire_reason(*r.retired) : "the cache was emptied"}};
     }
     if (r.counters != nullptr) j["entries"] = r.counters->entries;
     j["executed"] = r.executed();

@@ -47,7 +47,7 @@ TEST(HostJudge, MakesWhatTheRowsSay) {
   // Nearly all cases decode to the row they were made from; the rest are other rows of the same
   // bytes (NOP and XCHG), or are cut short by a prefix that does not fit.
   const u64 forms = j->forms().size();
-  EXPECT_GT(forms, 2500u);
+  EXPECT_GT(forms, 1000u);  // more where the host's kernel has 32- and 16-bit segments
   u64 right = 0;
   for (u64 i = 0; i < 4 * forms; ++i) {
     const CpuCase test = j->make(3, i);

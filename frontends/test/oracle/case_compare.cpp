@@ -6,6 +6,7 @@
 
 #include "cpu/decode/decoder.h"
 #include "cpu/disassemble/disassembler.h"
+#include "cpu/execute/undefined_flags.h"
 #include "cpu/isa/rows.h"
 
 namespace dragoman {
@@ -78,6 +79,56 @@ bool many_parts(const Row& r) {
     default:
       return false;
   }
+}
+
+/// The descriptors of 64-bit Linux are there, as the guest has them: not when its kernel runs under
+/// another one that brings its own.
+bool usual_descriptors() {
+  u8 there;
+  asm("lar %w1, %%eax\n\tsetz %0" : "=q"(there) : "r"(CaseLayout::kCode32) : "eax", "cc");
+  return there != 0;
+}
+
+/// Where AMD's processors, or a host with descriptors of its own, differ by definition from the
+/// Intel processor that the guest sees (APM vol. 1 and 3). Null where they do not.
+const char* explain_host(const CpuCase& test, const Row& r, const CpuOutcome& host,
+                         const CpuOutcome& guest) {
+  static const bool usual = usual_descriptors();
+  switch (r.operation) {
+    case Operation::kLar:
+    case Operation::kLsl:
+    case Operation::kVerr:
+    case Operation::kVerw:
+      if (!usual) return "descriptors of the host's kernel";
+      break;
+    case Operation::kInt:
+    case Operation::kRetFar:
+    case Operation::kIret:
+      if (!usual && host.fault >= 0) return "descriptors of the host's kernel";
+      break;
+    default:
+      break;
+  }
+  if (kHostFlagStyle != FlagStyle::kAmd) return nullptr;
+  if (host.fault == kVectorAc && guest.fault != kVectorAc)
+    return "#AC of vector operands, from AMD's processors";
+  switch (r.operation) {
+    case Operation::kCallFar:
+    case Operation::kJmpFar:
+    case Operation::kLss:
+    case Operation::kLfs:
+    case Operation::kLgs:
+      return "AMD's processors have no far pointers of 80 bits";
+    default:
+      break;
+  }
+  if (operation_info(r.operation).category == Category::kString &&
+      (test.before.regs[kRcx] & 0xffffffff) == 0)
+    return "67h REP with a count of zero: upper halves on AMD's processors";
+  if (operation_info(r.operation).mnemonic.find("gather") != std::string_view::npos &&
+      host.fault >= 0)
+    return "elements gathered before a fault";
+  return nullptr;
 }
 
 /// Why both may be right with these faults; null when they may not.
@@ -214,6 +265,8 @@ OutcomeDifference compare_outcomes(const CpuCase& test, const CpuOutcome& host,
                                    const CpuOutcome& guest, bool compare_undefined) {
   OutcomeDifference d;
   d.explained = explain_faults(row(test.row), host, guest);
+  if (d.explained != nullptr) return d;
+  d.explained = explain_host(test, row(test.row), host, guest);
   if (d.explained != nullptr) return d;
   Instruction insn;
   const bool intended = decode_case(test, insn);

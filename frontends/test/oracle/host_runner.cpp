@@ -259,32 +259,26 @@ constexpr int kSignals[] = {SIGFPE, SIGSEGV, SIGBUS, SIGILL, SIGTRAP};
 
 }  // namespace
 
-namespace {
-
-/// A process takes a fault on a signal stack while its RSP is not canonical, and lives.
-bool bears_any_stack() {
+/// Tries in another process whether faults are taken while RSP is not canonical.
+bool HostRunner::bears_bad_stacks() {
   const pid_t child = fork();
   if (child < 0) return false;
   if (child == 0) {
-    static std::array<u8, 64 * kKiB> memory;
-    stack_t stack{};
-    stack.ss_sp = memory.data();
-    stack.ss_size = memory.size();
-    struct sigaction action {};
-    action.sa_handler = [](int) { _exit(0); };
-    action.sa_flags = SA_ONSTACK;
-    if (sigaltstack(&stack, nullptr) != 0 || sigaction(SIGILL, &action, nullptr) != 0) _exit(1);
-    asm volatile(
-        "movabsq $0x8000000000000000, %%rsp\n\t"
-        "ud2" ::
-            : "memory");
-    _exit(1);
+    CpuOutcome out;
+    for (const std::vector<u8>& bytes : {std::vector<u8>{0x0f, 0x0b},           // ud2
+                                         std::vector<u8>{0x8a, 0x04, 0x24},     // mov al, [rsp]
+                                         std::vector<u8>{0x67, 0x8a, 0x03}}) {  // mov al, [ebx]
+      CpuCase test;
+      test.mode = CaseMode::k64;
+      test.bytes = bytes;
+      test.before.regs[kRsp] = 0xb1008e6400100a6d;
+      run(test, out);
+    }
+    _exit(0);
   }
   int status = 0;
   return waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
-
-}  // namespace
 
 bool HostRunner::bears(const CpuCase& test) const {
   const u64 rsp = test.before.regs[kRsp];
@@ -299,7 +293,6 @@ HostRunner::HostRunner() {
     return;
   }
   has_bases_ = (getauxval(AT_HWCAP2) & 2) != 0;
-  bears_any_stack_ = bears_any_stack();
   map_pages();
   if (!mapped_) {
     problem_ = "addresses from 10000h on, or 60100000h, are taken in this process";
@@ -342,6 +335,7 @@ HostRunner::HostRunner() {
   // Flat DS and ES for 32-bit code; loading GS may clear its base, so it comes first.
   asm volatile("movw %0, %%ds\n\tmovw %0, %%es" ::"r"(L::kFlatData));
   if (!has_bases_) syscall(SYS_arch_prctl, ARCH_SET_GS, L::kGsBase);
+  bears_any_stack_ = bears_bad_stacks();
 }
 
 void HostRunner::map_pages() {

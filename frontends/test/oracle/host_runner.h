@@ -41,6 +41,7 @@ class HostRunner {
 
  private:
   void map_pages();
+  bool bears_bad_stacks();
 
   u8* code_alias_ = nullptr;  ///< writable view of the code page
   u8* stub_alias_ = nullptr;
