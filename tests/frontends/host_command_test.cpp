@@ -128,7 +128,9 @@ TEST(HostJudge, ReproducersPassAsFiles) {
     const CpuCase test = j->make(5, n * 131);
     // Selectors are the mode's own in these files.
     if (operation_info(row(test.row).operation).category == Category::kSystem) continue;
-    if (j->judge(test).engine_mask != 0) continue;
+    const HostJudge::Verdict verdict = j->judge(test);
+    if (!verdict.judged || verdict.engine_mask != 0 || verdict.differences[0].explained != nullptr)
+      continue;
     const std::string source = case_source(test, j->host_outcome(), describe_instruction(test));
     if (source.empty()) continue;
     (void)directory.write(fmt::format("case{}.asm", n * 131), source);

@@ -122,9 +122,17 @@ const char* explain_host(const CpuCase& test, const Row& r, const CpuOutcome& ho
     default:
       break;
   }
+  const bool short_address =
+      std::find(test.bytes.begin(), test.bytes.end(), 0x67) != test.bytes.end();
   if (operation_info(r.operation).category == Category::kString &&
-      (test.before.regs[kRcx] & 0xffffffff) == 0)
-    return "67h REP with a count of zero: upper halves on AMD's processors";
+      (host.fault >= 0 || short_address))
+    return "AMD's processors: flags of a comparison that faults, upper halves after 67h";
+  if (operation_info(r.operation).mnemonic.starts_with("sha") && guest.fault == kVectorGp &&
+      host.fault != kVectorGp)
+    return "AMD's processors: no alignment for the SHA instructions";
+  if (operation_info(r.operation).category == Category::kX87 && host.fault == kVectorPf &&
+      guest.fault < 0)
+    return "AMD's processors: the page of an x87 store before its unmasked exception";
   if (operation_info(r.operation).mnemonic.find("gather") != std::string_view::npos &&
       host.fault >= 0)
     return "elements gathered before a fault";

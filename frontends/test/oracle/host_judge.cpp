@@ -51,6 +51,7 @@ CpuCase HostJudge::make(u64 seed, u64 index) {
 HostJudge::Verdict HostJudge::judge(const CpuCase& test) {
   Verdict verdict;
   if (!runner_.bears(test)) return verdict;
+  verdict.judged = true;
   runner_.run(test, *host_);
   verdict.intended = host_->fault != kVectorUd;
   for (unsigned e = 0; e < kEngines; ++e) {

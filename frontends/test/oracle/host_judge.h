@@ -39,6 +39,7 @@ class HostJudge {
   const CaseForm& form_of(u64 index) const { return forms_[index % forms_.size()]; }
 
   struct Verdict {
+    bool judged = false;  ///< false: nothing that this host can be asked
     u32 engine_mask = 0;  ///< engines that differ, as bits
     std::array<OutcomeDifference, kEngines> differences;
     bool intended = true;  ///< the host took it as the row says: no #UD
