@@ -55,7 +55,7 @@ struct GuardedPage {
 };
 
 /// Runs of a translated block before it becomes the head of a superblock.
-inline constexpr i32 kRunsToSuperblock = 2000;
+inline constexpr i32 kRunsToSuperblock = 4000;
 /// TranslatedRegion::runs_left of a region that had its chance.
 inline constexpr i32 kNoSuperblock = 0x7fffffff;
 
