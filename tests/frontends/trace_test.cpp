@@ -219,8 +219,8 @@ class SnippetTest : public testing::Test {
   SnippetOptions options;
 };
 
-/// 64-bit: mov ecx, 3000; loop: mov rdx, [rsi]; add rax, [rsi+8]; dec ecx; jnz loop; hlt
-const std::vector<u8> kLoop = {0xb9, 0xb8, 0x0b, 0,    0,    0x48, 0x8b, 0x16, 0x48,
+/// 64-bit: mov ecx, 8000; loop: mov rdx, [rsi]; add rax, [rsi+8]; dec ecx; jnz loop; hlt
+const std::vector<u8> kLoop = {0xb9, 0x40, 0x1f, 0,    0,    0x48, 0x8b, 0x16, 0x48,
                                0x03, 0x46, 0x08, 0xff, 0xc9, 0x75, 0xf5, 0xf4};
 
 const json* region_at(const json& trace, const std::string& rip, const std::string& kind) {
