@@ -19,6 +19,7 @@ kRestTicks      equ 2
         call console_init
         print 10, "Dragoman sound check", 10
         call speaker_tune
+        call mixer_up                   ; an SB16 begins 28 dB down; without one nobody listens
         call opl_tune
         call blaster_tune
         call ac97_tune
@@ -104,6 +105,20 @@ opl_status:
         mov dx, 0x388
         in al, dx
         ret
+
+; Master and MIDI volume of an SB16 at 220h, left and right, to their maximum.
+mixer_up:
+        mov si, .registers
+        mov cx, 4
+.next:  mov dx, 0x224
+        lodsb
+        out dx, al
+        inc dx
+        mov al, 0xf8
+        out dx, al
+        loop .next
+        ret
+.registers: db 0x30, 0x31, 0x34, 0x35
 
 opl_tune:
         mov ax, 0x6004                  ; both timers off, flags cleared

@@ -48,7 +48,7 @@ std::vector<int> melody(Samples samples, std::vector<int> hertz, bool right = fa
   for (std::size_t at = 0; at + kWindow <= samples.size(); at += kWindow) {
     const Samples window = samples.subspan(at, kWindow);
     int best = 0;
-    double level = 120;  // music of an SB16 is 28 dB down until its mixer is set
+    double level = 300;
     for (const int candidate : hertz) {
       const double here = amplitude_at(window, candidate, 48000, right);
       if (here > level) {
