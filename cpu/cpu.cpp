@@ -118,6 +118,7 @@ void Cpu::update_mode() {
                           : (state.flags & kFlagAc) && (state.cr4 & kCr4Smap) ? kViewSupervisorAc
                                                                               : kViewSupervisor;
   shadow_ = &spaces_->view(view);
+  frame.shadow = shadow_;
 
   mode_key_ = (mode_.code_bits >> 5) | (big_stack ? 1u << 2 : 0) | (u32{state.cpl} << 3) |
               (v86_mode ? 1u << 5 : 0) | (protect ? 1u << 6 : 0) |
@@ -146,6 +147,7 @@ void Cpu::update_fetch_context() {
   }
   const u32 id = spaces_->fetch_context(mode, state.cpl == 3);
   fetch_context_ = u64{id} << 32;
+  frame.fetch_context = id;
   frame.jump_key = JumpTable::context_key(id);
   if (__builtin_expect(id >> AddressSpaces::kEpochShift != jump_epoch_, 0)) {
     jump_epoch_ = id >> AddressSpaces::kEpochShift;

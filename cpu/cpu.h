@@ -87,7 +87,8 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
 
   TranslatorFrame frame;  ///< the stack of generated code lies before it
   CpuState state;
-  JumpTable jump_table;  ///< undefined until a translator uses it
+  JumpTable jump_table;      ///< undefined until a translator uses it
+  RunCounters run_counters;  ///< likewise
 
   /// Installs a translator, or none. It outlives its use here. A block that was run this often is
   /// translated.
@@ -449,8 +450,9 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
     bool write_fast = false;
   };
 
+  /// `quiet`: fails where A or D bits would have to be set, instead of setting them.
   [[nodiscard]] bool walk_tables(u64 linear, AccessType type, Privilege privilege, PageWalk& walk,
-                                 bool write_intent);
+                                 bool write_intent, bool quiet = false);
   void after_page_fault(u64 linear);
   void note_flush(ShadowFlush what, u64 linear = 0);
   [[nodiscard]] bool access_slow(u64 linear, void* data, unsigned size, AccessType type,

@@ -73,10 +73,10 @@ bool high_byte_fits(const OperandUses& uses) {
   return true;
 }
 
-Emission classify_copied(const Instruction& insn) {
+Emission classify_copied(const Instruction& insn, OperandUses& uses) {
   if (!has_host_instruction(insn) || !host_has(row(insn.row).feature))
     return Emission::kInterpreted;
-  const OperandUses uses = operand_uses(insn);
+  uses = operand_uses(insn);
   // CMPXCHG means AL as well, which may be part of the register that would be turned round.
   if (row(insn.row).operation == Operation::kCmpxchg && uses.any_high && uses.memory)
     return Emission::kInterpreted;
@@ -150,7 +150,7 @@ Emission classify_system(const Cpu& cpu, const Instruction& insn) {
 }
 
 Emission classify(const Cpu& cpu, const Instruction& insn, u64 next_rip,
-                  const TranslatorOptions& options) {
+                  const TranslatorOptions& options, OperandUses& uses) {
   const Row& r = row(insn.row);
   const OperationInfo& info = operation_info(r.operation);
   if (info.category == Category::kBranch) return classify_branch(cpu, insn, next_rip);
@@ -197,7 +197,7 @@ Emission classify(const Cpu& cpu, const Instruction& insn, u64 next_rip,
     case Operation::kMfence:
       return Emission::kNothing;
     default:
-      return classify_copied(insn);
+      return classify_copied(insn, uses);
   }
 }
 
@@ -239,6 +239,9 @@ bool sets_all_flags(const Instruction& insn) {
     case Operation::kXor:
     case Operation::kTest:
       return true;
+    case Operation::kBsf:
+    case Operation::kBsr:
+      return !kHostScanKeepsFlags;
     case Operation::kMul:
     case Operation::kImul:
       return kHostFlagStyle == FlagStyle::kIntel;  // AMD's processors leave four of them alone
@@ -247,7 +250,7 @@ bool sets_all_flags(const Instruction& insn) {
   }
 }
 
-u32 general_registers_written(const Instruction& insn, Emission how) {
+u32 general_registers_written(const Instruction& insn, Emission how, const OperandUses& uses) {
   const Row& r = row(insn.row);
   u32 set = 0;
   switch (how) {
@@ -278,7 +281,6 @@ u32 general_registers_written(const Instruction& insn, Emission how) {
     case Emission::kDivide:
       return 1u << kRax | 1u << kRdx;
     case Emission::kCopied: {
-      const OperandUses uses = operand_uses(insn);
       const auto add = [&](unsigned i) {
         if (i < uses.count && uses.list[i].gpr >= 0) set |= 1u << uses.list[i].gpr;
       };
@@ -322,7 +324,7 @@ OperandUses operand_uses(const Instruction& insn) {
   for (const Operand& operand : r.operands) {
     if (operand.addressing == Addressing::kNone) break;
     OperandUse& use = uses.list[uses.count++];
-    use.bytes = operand_bytes(insn, operand);
+    use.bytes = static_cast<u8>(operand_bytes(insn, operand));
     int number = -1;
     switch (operand.addressing) {
       case Addressing::kE:
@@ -363,7 +365,7 @@ OperandUses operand_uses(const Instruction& insn) {
       use.high = uses.any_high = true;
       number -= kHighByte;
     }
-    use.gpr = number;
+    use.gpr = static_cast<i8>(number);
   }
   if (r.operation == Operation::kCmpxchg16b) uses.list[0].bytes = uses.memory_bytes = 16;
   if (r.operation == Operation::kCmpxchg8b) uses.list[0].bytes = uses.memory_bytes = 8;
@@ -380,13 +382,13 @@ PlannedInstruction plan_instruction(const Cpu& cpu, const Instruction& insn, u64
   PlannedInstruction p;
   p.insn = &insn;
   p.next_rip = next_rip;
-  p.how = classify(cpu, insn, next_rip, options);
+  p.how = classify(cpu, insn, next_rip, options, p.uses);
   const Row& r = row(insn.row);
   const OperationInfo& info = operation_info(r.operation);
   const u32 covered = (info.flags_written | info.flags_undefined) & kAllFlags;
   switch (p.how) {
     case Emission::kCopied: {
-      const OperandUses uses = operand_uses(insn);
+      const OperandUses& uses = p.uses;
       p.writes_flags = covered != 0;
       p.needs_flags =
           (info.flags_read & kAllFlags) != 0 || (p.writes_flags && !sets_all_flags(insn));
@@ -396,7 +398,7 @@ PlannedInstruction plan_instruction(const Cpu& cpu, const Instruction& insn, u64
         const bool destination = (r.attributes & kDestination) != 0;
         const bool second = (r.attributes & kSecondWritten) != 0;
         p.operand.present = true;
-        p.operand.bytes = static_cast<u8>(uses.memory_bytes);
+        p.operand.bytes = uses.memory_bytes;
         p.operand.aligned = r.operation == Operation::kCmpxchg16b;  // #GP otherwise
         p.operand.write = (uses.list[0].memory && destination) ||
                           (uses.count > 1 && uses.list[1].memory && second) ||
@@ -460,7 +462,7 @@ PlannedInstruction plan_instruction(const Cpu& cpu, const Instruction& insn, u64
                       p.how == Emission::kCall || p.how == Emission::kReturn ||
                       p.how == Emission::kCountBranch;
   p.may_leave = p.may_leave || leaves || p.operand.present || p.stack.present;
-  p.registers_written = general_registers_written(insn, p.how);
+  p.registers_written = general_registers_written(insn, p.how, p.uses);
   return p;
 }
 

@@ -56,10 +56,30 @@ CodeCache::Place CodeCache::place(u64 main_bytes, u64 rare_bytes) {
   if (!room(main_size + rare_size)) return {};
   Place place;
   place.main = memory_.run_view() + chunk.first;
+  const u64 before = chunk.first;
   chunk.first += main_size;
+  // The huge page before the current one is full.
+  constexpr u64 kHugePage = 2 * kMiB;
+  if (before / kHugePage != chunk.first / kHugePage) {
+    const u64 full = chunk.first / kHugePage * kHugePage;
+    if (full >= chunk.begin + kHugePage)
+      memory_.pack(memory_.run_view() + full - kHugePage, memory_.run_view() + full);
+  }
   chunk.last -= rare_size;
   place.rare = memory_.run_view() + chunk.last;
   return place;
+}
+
+TranslatedRegion* CodeCache::region_at(const u8* address) {
+  const u64 offset = static_cast<u64>(address - memory_.run_view());
+  for (Chunk& chunk : chunks_) {
+    if (offset < chunk.begin || offset >= chunk.first) continue;
+    const auto after = std::upper_bound(
+        chunk.regions.begin(), chunk.regions.end(), address,
+        [](const u8* at, const TranslatedRegion& region) { return at < region.entry; });
+    return after == chunk.regions.begin() ? nullptr : &*(after - 1);
+  }
+  return nullptr;
 }
 
 u64 CodeCache::bytes_used() const {

@@ -9,6 +9,7 @@
 
 #include "cpu/cpu.h"
 #include "cpu/execute/host/executable_arena.h"
+#include "jit/flag_recipe.h"
 
 namespace dragoman {
 
@@ -20,10 +21,18 @@ struct Site {
   TranslatedRegion* region = nullptr;
   const Block* block = nullptr;
   const Instruction* insn = nullptr;
-  u64 rip = 0;      ///< of the instruction
-  u32 pending = 0;  ///< instructions executed before it and not yet charged
-  u16 bytes = 0;    ///< of the memory access, or of all accesses that share it
+  u64 rip = 0;  ///< of the instruction
+  /// Of a memory access that cannot be done in place: host code that goes on, behind the
+  /// instruction when its handler has executed it, else with what is done instead.
+  const u8* resume = nullptr;
+  FlagRecipe recipe;  ///< of flags that are nowhere else
+  u32 call = 0;       ///< where a probe that is a call returns to, from the region's entry on
+  i32 uncharged = 0;  ///< instructions executed before it, minus what the budget is short by
+  u16 bytes = 0;      ///< of the memory access, or of all accesses that share it
   bool write = false;
+  bool by_handler = false;  ///< its handler executes it when the access cannot be done in place
+  bool load_flags = false;  ///< what follows wants the flags in the host's register
+  bool vectors = false;     ///< what follows wants the vector registers in the host's
 };
 
 enum class ExitKind : u8 {
@@ -42,6 +51,7 @@ struct ExitRecord {
   TranslatedRegion* region = nullptr;
   u64 rip = 0;                         ///< guest address to go on at
   const u8* jump = nullptr;            ///< run address of a five-byte jump to patch, or null
+  const u8* other = nullptr;           ///< kOtherPage: the jump taken in another fetch context
   const u8* exit = nullptr;            ///< where that jump goes while it is not linked
   u64 page = 0;                        ///< kKnownPage: offset in the pool of the target's page
   TranslatedRegion* linked = nullptr;  ///< where it goes now, or null
@@ -55,8 +65,8 @@ struct GuardedPage {
 };
 
 /// Runs of a translated block before it becomes the head of a superblock.
-inline constexpr i32 kRunsToSuperblock = 4000;
-/// TranslatedRegion::runs_left of a region that had its chance.
+inline constexpr i32 kRunsToSuperblock = 12000;
+/// Counter of a region that had its chance.
 inline constexpr i32 kNoSuperblock = 0x7fffffff;
 
 struct TranslatedRegion {
@@ -64,9 +74,9 @@ struct TranslatedRegion {
   u64 rip = 0;
   u32 limit = 0;  ///< of CS outside 64-bit mode: the code was checked against it
   bool narrow = false;
-  bool hot = false;   ///< second tier
-  bool dead = false;  ///< its bytes changed
-  i32 runs_left = kRunsToSuperblock;
+  bool hot = false;             ///< second tier
+  bool dead = false;            ///< its bytes changed
+  u32 counter = 0;              ///< index in Cpu::run_counters of what is left to a superblock
   u32 context = 0;              ///< fetch context its pages were looked up in last
   unsigned chunk = 0;           ///< of the code cache
   u64 id = 0;                   ///< counts translations
@@ -76,6 +86,7 @@ struct TranslatedRegion {
   u32 bytes = 0;
   TranslatedRegion* better = nullptr;  ///< the superblock that begins here
   TranslatedRegion* plain = nullptr;   ///< of a superblock: what runs where its pages do not hold
+  u32 first_site = 0, sites = 0;       ///< in the chunk
   std::vector<Block*> members;
   std::vector<GuardedPage> pages;
   std::vector<ExitRecord*> incoming;         ///< links that lead here
@@ -122,6 +133,8 @@ class CodeCache {
     memory_.write_unserialized(place.rare, rare);
     memory_.write(place.main, main);
   }
+  /// The region whose main line, or null, holds a run address.
+  TranslatedRegion* region_at(const u8* address);
   /// Run addresses of a chunk's code.
   std::span<const u8> code_of(const Chunk& chunk) const {
     return {memory_.run_view() + chunk.begin, chunk.end - chunk.begin};
@@ -129,8 +142,8 @@ class CodeCache {
   u64 bytes_used() const;
 
  private:
-  static constexpr u64 kStubBytes = 4 * kKiB;
-  static constexpr u64 kAlignment = 16;
+  static constexpr u64 kStubBytes = 16 * kKiB;
+  static constexpr u64 kAlignment = 8;
 
   void empty(Chunk& chunk);
 

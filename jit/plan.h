@@ -52,6 +52,22 @@ struct PlannedAccess {
 /// may be wanted": something that can fault, or an exit, comes before all flags are set anew.
 inline constexpr u32 kExactFlags = 1u << 31;
 
+/// A register, memory or immediate operand of an instruction whose operands are general.
+struct OperandUse {
+  u8 bytes = 0;
+  i8 gpr = -1;  ///< general register, or -1
+  bool high = false;
+  bool memory = false;
+  bool immediate = false;
+  bool one = false;
+};
+struct OperandUses {
+  std::array<OperandUse, 4> list;
+  u8 count = 0;
+  u8 memory_bytes = 0;
+  bool memory = false, any_high = false, supported = true;
+};
+
 struct PlannedInstruction {
   const Instruction* insn = nullptr;
   u64 next_rip = 0;
@@ -62,6 +78,7 @@ struct PlannedInstruction {
   bool writes_flags = false;  ///< leaves the guest's flags in the host's register
   u32 live_after = 0;
   u32 registers_written = 0;  ///< general registers, as a set of bits
+  OperandUses uses;           ///< of kCopied
   PlannedAccess operand;      ///< of the ModRM operand
   PlannedAccess stack;        ///< of PUSH, POP, CALL, RET, LEAVE
   int target = -1;            ///< block of the region it goes to (a RET: is expected to), or -1
@@ -104,7 +121,8 @@ struct RegionPlan {
   bool vectors = false;            ///< has instructions on XMM or YMM registers
   bool floating_point = false;     ///< some of which may raise floating-point exceptions
   unsigned instructions = 0;
-  bool counted = false;  ///< counts its runs, to become a superblock when there are many
+  bool inline_probes = false;  ///< look-ups of pages in place, not by calls of shared code
+  bool counted = false;        ///< counts its runs, to become a superblock when there are many
 };
 
 /// What makes one translation of a block differ from another.
@@ -125,24 +143,12 @@ using FrequentBlock = std::function<bool(const Block&)>;
 RegionPlan plan_region(Cpu& cpu, Block& head, const RegionRequest& request,
                        const TranslatorOptions& options, const FrequentBlock& frequent);
 
+/// Puts accesses of a region into groups (shared_probes.cpp).
+void share_probes(const Cpu& cpu, RegionPlan& plan);
+
 /// The emitter has a host instruction for this row and form (emit/instruction_ids.cpp).
 bool has_host_instruction(const Instruction& insn);
 
-/// A register, memory or immediate operand of an instruction whose operands are general.
-struct OperandUse {
-  unsigned bytes = 0;
-  int gpr = -1;  ///< general register, or -1
-  bool high = false;
-  bool memory = false;
-  bool immediate = false;
-  bool one = false;
-};
-struct OperandUses {
-  std::array<OperandUse, 4> list;
-  unsigned count = 0;
-  bool memory = false, any_high = false, supported = true;
-  unsigned memory_bytes = 0;
-};
 OperandUses operand_uses(const Instruction& insn);
 /// MOV between the accumulator and an absolute offset.
 bool has_absolute_offset(const Instruction& insn);

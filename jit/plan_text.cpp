@@ -240,7 +240,9 @@ std::string frame_member_name(const Cpu& cpu, i64 offset) {
       Member{&f.budget, sizeof f.budget, "budget"},
       Member{&f.flags, sizeof f.flags, "flags"},
       Member{&f.target, sizeof f.target, "target"},
-      Member{&f.entry, sizeof f.entry, "entry"},
+      Member{&f.delta, sizeof f.delta, "delta"},
+      Member{&f.shadow, sizeof f.shadow, "shadow_table"},
+      Member{&f.fetch_context, sizeof f.fetch_context, "fetch_context"},
       Member{&f.block_invalidated, sizeof f.block_invalidated, "block_invalidated"},
       Member{&f.host_mxcsr, sizeof f.host_mxcsr, "host_mxcsr"},
       Member{&f.vectors_live, sizeof f.vectors_live, "vectors_live"},
@@ -252,8 +254,8 @@ std::string frame_member_name(const Cpu& cpu, i64 offset) {
       Member{&f.dispatch_stub, sizeof f.dispatch_stub, "dispatch_stub"},
       Member{&f.memory_stub, sizeof f.memory_stub, "memory_stub"},
       Member{&f.interpret_stub, sizeof f.interpret_stub, "interpret_stub"},
-      Member{&cpu.jump_table.keys, sizeof cpu.jump_table.keys, "jump_table.keys"},
-      Member{&cpu.jump_table.hosts, sizeof cpu.jump_table.hosts, "jump_table.hosts"},
+      Member{&cpu.jump_table, sizeof cpu.jump_table, "jump_table"},
+      Member{&cpu.run_counters, sizeof cpu.run_counters, "run_counters"},
       Member{&cpu.state.flags, sizeof cpu.state.flags, "rflags"},
       Member{&cpu.state.fpu.mxcsr, sizeof cpu.state.fpu.mxcsr, "mxcsr"},
       Member{&cpu.state.regs[kRip], sizeof cpu.state.regs[kRip], "rip"},
@@ -271,10 +273,6 @@ std::string frame_member_name(const Cpu& cpu, i64 offset) {
   }
   if (inside(&f.deltas, sizeof f.deltas))
     return fmt::format("deltas[{}]", (at - reinterpret_cast<const u8*>(&f.deltas)) / 8);
-  if (offset == TranslatorAccess::shadow(cpu)) return "shadow_table";
-  if (offset - TranslatorAccess::fetch_context(cpu) >= 0 &&
-      offset - TranslatorAccess::fetch_context(cpu) < 8)
-    return "fetch_context";
   static constexpr std::array<std::string_view, 6> kSegments = {"es", "cs", "ss", "ds", "fs", "gs"};
   for (unsigned s = 0; s < kSegments.size(); ++s) {
     if (offset == TranslatorAccess::active_base(cpu, s))

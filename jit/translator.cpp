@@ -6,8 +6,10 @@
 #include <cstdio>
 #include <cstring>
 
+#include "base/assert.h"
 #include "cpu/isa/rows.h"
 #include "jit/emit/emit.h"
+#include "jit/flag_recipe.h"
 #include "jit/region_observer.h"
 
 namespace dragoman {
@@ -60,11 +62,26 @@ u8* TranslatorAccess::beside_code(Cpu& cpu, u64 linear, unsigned size) {
   return view.write == host - (linear & kPageMask) ? host : nullptr;
 }
 
+const ShadowTable::Fetch* TranslatorAccess::fetch_quietly(Cpu& cpu, u64 linear) {
+  if (const ShadowTable::Fetch* known = fetch(cpu, linear)) return known;
+  if (!cpu.code64()) return nullptr;
+  const bool pending = cpu.fault_pending_;
+  const Fault fault = cpu.fault_;
+  Cpu::PageWalk walk;
+  const bool found = cpu.walk_tables(linear, AccessType::kExecute, Privilege::kCurrent, walk,
+                                     /*write_intent=*/false, /*quiet=*/true);
+  cpu.fault_pending_ = pending;
+  cpu.fault_ = fault;
+  if (!found) return nullptr;
+  cpu.enter_in_shadow(*cpu.shadow_, linear, AccessType::kExecute, walk);
+  return fetch(cpu, linear);
+}
+
 /// What generated code calls.
 struct TranslatorCalls {
   static void enter_cpp(Translator& t, const Site& site) {
     Cpu& cpu = t.cpu_;
-    const i64 executed = t.entry_budget_ - cpu.frame.budget + site.pending;
+    const i64 executed = t.entry_budget_ - cpu.frame.budget + site.uncharged;
     cpu.state.instructions = t.entry_instructions_ + static_cast<u64>(executed);
     TranslatorAccess::set_position(cpu, site.insn, site.rip);
     cpu.state.rip() = site.rip + site.insn->length;
@@ -78,7 +95,18 @@ struct TranslatorCalls {
         cpu.direct(linear, site->bytes, site->write ? AccessType::kWrite : AccessType::kRead);
     if (host == nullptr && site->write)
       host = TranslatorAccess::beside_code(cpu, linear, site->bytes);
-    cpu.frame.entry = &TranslatorAccess::shadow_entry(cpu, linear);
+    cpu.frame.delta = reinterpret_cast<u64>(host) - linear;
+    return host;
+  }
+
+  /// The same for an access whose probe is a call that returns to `back`.
+  static u8* access(Translator* t, const u8* back, u64 linear) {
+    const Site& site = t->site_of_call(back);
+    t->cpu_.frame.site = &site;
+    u8* const host = memory(t, &site, linear);
+    // What follows wants the flags in memory, as if they had been saved before.
+    if (host == nullptr && site.recipe.kind != FlagRecipe::kNone)
+      t->cpu_.frame.flags = packed_flags(flags_by_recipe(site.recipe, t->cpu_.state));
     return host;
   }
 
@@ -101,7 +129,7 @@ struct TranslatorCalls {
         (cpu.state.fpu.mxcsr & kMxcsrMasks) == kMxcsrMasks)
       return HandlerOutcome::kGoOn;
 
-    cpu.frame.budget -= site->pending;
+    cpu.frame.budget -= site->uncharged;
     if (cpu.fault_pending()) return HandlerOutcome::kLeave;
     bool counts = false;
     if (TranslatorAccess::take_restart(cpu, counts)) {
@@ -140,24 +168,47 @@ bool Translator::place_stubs() {
   StubTargets targets;
   targets.translator = this;
   targets.memory = reinterpret_cast<const void*>(&TranslatorCalls::memory);
+  targets.access = reinterpret_cast<const void*>(&TranslatorCalls::access);
   targets.interpret = reinterpret_cast<const void*>(&TranslatorCalls::interpret);
   targets.guard = reinterpret_cast<const void*>(&TranslatorCalls::guard);
   state_exit_.kind = ExitKind::kState;
   no_target_exit_.kind = ExitKind::kNoTarget;
   targets.state_exit = &state_exit_;
   targets.no_target_exit = &no_target_exit_;
-  const auto place = [&](const std::vector<u8>& code) { return cache_.add_stub(code); };
+  bool all = true;
+  const auto place = [&](const std::vector<u8>& code) {
+    const void* const at = cache_.add_stub(code);
+    all = all && at != nullptr;
+    return at;
+  };
   TranslatorFrame& f = cpu_.frame;
   const void* enter = place(emit_enter_stub(cpu_));
   f.exit_stub = place(emit_exit_stub(cpu_));
   f.miss_stub = place(emit_miss_stub(cpu_, targets));
   f.dispatch_stub = place(emit_dispatch_stub(cpu_));
   f.memory_stub = place(emit_memory_stub(cpu_, targets));
+  const ProbeCode probes = emit_probe_stubs(cpu_, targets);
+  const auto* const first_probe = static_cast<const u8*>(place(probes.code));
+  for (std::size_t i = 0; i < f.probe_stubs.size(); ++i)
+    f.probe_stubs[i] = first_probe + probes.offsets[i];
   f.vectors_stub = place(emit_vectors_stub(cpu_));
   f.guard_stub = place(emit_guard_stub(cpu_, targets));
   f.interpret_stub = place(emit_interpret_stub(cpu_, targets));
   enter_ = reinterpret_cast<Enter>(reinterpret_cast<u64>(enter));
-  return enter != nullptr && f.interpret_stub != nullptr;
+  return all;
+}
+
+const Site& Translator::site_of_call(const u8* back) {
+  TranslatedRegion* const region = cache_.region_at(back);
+  DRAGOMAN_ASSERT(region != nullptr);
+  const u32 call = static_cast<u32>(back - region->entry);
+  const auto& sites = cache_.chunk(region->chunk).sites;
+  u32 i = region->first_site;
+  while (sites[i].call != call) {
+    ++i;
+    DRAGOMAN_ASSERT(i < region->first_site + region->sites);
+  }
+  return sites[i];
 }
 
 // --- Finding and making ---------------------------------------------------------------------
@@ -186,6 +237,9 @@ TranslatedRegion* Translator::find(const Block& block, u64 rip, bool narrow) con
   const auto* translations = static_cast<const BlockTranslations*>(block.translated);
   if (translations == nullptr) return nullptr;
   const u32 limit = code_limit(cpu_);
+  if (!narrow && translations->newest != nullptr && translations->newest_rip == rip &&
+      translations->newest_limit == limit)
+    return translations->newest;
   for (TranslatedRegion* region : translations->heads) {
     if (region->rip == rip && region->narrow == narrow && region->limit == limit) return region;
   }
@@ -193,12 +247,12 @@ TranslatedRegion* Translator::find(const Block& block, u64 rip, bool narrow) con
 }
 
 /// A block that has run a fair part of what makes a superblock, or has one.
-bool Translator::runs_often(const Block& block) {
+bool Translator::runs_often(const Block& block) const {
   constexpr i32 kFairPart = kRunsToSuperblock / 6;
   const auto* translations = static_cast<const BlockTranslations*>(block.translated);
   if (translations == nullptr) return false;
   for (const TranslatedRegion* region : translations->heads) {
-    const i32 left = region->runs_left;
+    const i32 left = cpu_.run_counters[region->counter];
     if (!region->narrow && (left == kNoSuperblock || left <= kRunsToSuperblock - kFairPart))
       return true;
   }
@@ -212,7 +266,7 @@ void Translator::translate(Cpu&, Block& block, u64 rip) {
 TranslatedRegion* Translator::translate(Block& block, const RegionRequest& request) {
   if (!cpu_.code64() && !options_.legacy) return nullptr;
   const RegionPlan plan = plan_region(cpu_, block, request, options_,
-                                      [](const Block& member) { return runs_often(member); });
+                                      [this](const Block& member) { return runs_often(member); });
   make_room(plan);
   CodeCache::Chunk& chunk = cache_.current();
   const std::size_t sites = chunk.sites.size();
@@ -226,7 +280,12 @@ TranslatedRegion* Translator::translate(Block& block, const RegionRequest& reque
   region.chunk = cache_.current_index();
   region.pages = plan.pages;
   region.id = ++region_ids_;
+  if (plan.counted) {
+    region.counter = next_counter_++ % static_cast<u32>(cpu_.run_counters.size());
+    runs_left(region) = kRunsToSuperblock;
+  }
   if (options_.counters) region.counters = std::make_shared<RegionCounters>();
+  region.first_site = static_cast<u32>(sites);
   EmittedCode emitted;
   if (!emit_region(cpu_, plan, options_, region, cache_, *storage_,
                    observer_ != nullptr ? &emitted : nullptr)) {
@@ -239,13 +298,22 @@ TranslatedRegion* Translator::translate(Block& block, const RegionRequest& reque
                     request.rip);
     return nullptr;
   }
+  region.sites = static_cast<u32>(chunk.sites.size() - sites);
   for (const PlannedBlock& b : plan.blocks) {
     BlockTranslations& translations = translations_of(*b.block);
     if (!translations.member_of.empty() && translations.member_of.back() == &region) continue;
     region.members.push_back(b.block);
     translations.member_of.push_back(&region);
   }
-  if (!request.hot) translations_of(block).heads.push_back(&region);
+  if (!request.hot) {
+    BlockTranslations& translations = translations_of(block);
+    translations.heads.push_back(&region);
+    if (!request.narrow) {
+      translations.newest = &region;
+      translations.newest_rip = region.rip;
+      translations.newest_limit = region.limit;
+    }
+  }
   ++translated_count_;
   translated_instructions_ += plan.instructions;
   if (options_.perfmap) write_perf_map(region);
@@ -380,7 +448,7 @@ void Translator::promote(Block& block, TranslatedRegion& region) {
     if (better != nullptr) retire(*better);
     return;
   }
-  region.runs_left = kNoSuperblock;  // once is enough, also when nothing comes of it
+  runs_left(region) = kNoSuperblock;  // once is enough, also when nothing comes of it
   if (better == nullptr) return;
   better->context = static_cast<u32>(TranslatorAccess::current_fetch_context(cpu_) >> 32);
   if (observer_ != nullptr) observer_->retired(region.id, RetireCause::kSuperseded);
@@ -394,14 +462,13 @@ void Translator::promote(Block& block, TranslatedRegion& region) {
 const u8* Translator::guard(TranslatedRegion& region) {
   ++guard_count_;
   for (const GuardedPage& page : region.pages) {
-    const ShadowTable::Fetch* fetch = TranslatorAccess::fetch(cpu_, page.linear);
+    const ShadowTable::Fetch* fetch = TranslatorAccess::fetch_quietly(cpu_, page.linear);
     if (fetch == nullptr || fetch->delta != page.delta) {
       ++guard_failures_;
       return region.plain != nullptr ? region.plain->entry + kPlainBody : region.retired;
     }
+    TranslatorAccess::note_executed(cpu_, *fetch);
   }
-  for (const GuardedPage& page : region.pages)
-    TranslatorAccess::note_executed(cpu_, *TranslatorAccess::fetch(cpu_, page.linear));
   region.context = static_cast<u32>(TranslatorAccess::current_fetch_context(cpu_) >> 32);
   return region.body;
 }
@@ -415,10 +482,9 @@ void Translator::link(ExitRecord& exit, TranslatedRegion& target) {
     const u32 context = static_cast<u32>(pending_context_ >> 32);
     std::array<u8, 4> id;
     std::memcpy(id.data(), &context, 4);
-    static constexpr std::array<u8, 5> kNop = {0x0f, 0x1f, 0x44, 0x00, 0x00};
     cache_.write(jump + kOtherPageContext, id);
-    cache_.write(jump + kOtherPageJump, jump_code(jump + kOtherPageJump, target.entry));
-    cache_.write(jump, kNop);
+    cache_.write(jump, jump_code(jump, target.entry));
+    cache_.write(exit.other, jump_code(exit.other, exit.other + kOtherPageLookUp));
   } else {
     if (exit.kind == ExitKind::kKnownPage && exit.page != (target.head->offset & ~kPageMask))
       return;
@@ -434,6 +500,7 @@ void Translator::link(ExitRecord& exit, TranslatedRegion& target) {
 void Translator::unlink(ExitRecord& exit) {
   exit.linked = nullptr;
   cache_.write(exit.jump, jump_code(exit.jump, exit.exit));
+  if (exit.kind == ExitKind::kOtherPage) cache_.write(exit.other, jump_code(exit.other, exit.exit));
 }
 
 /// Takes a region out of use. It may be running, and others may be on their way to it.
@@ -449,6 +516,7 @@ void Translator::retire(TranslatedRegion& region, RetireCause cause) {
     if (translations == nullptr) continue;
     std::erase(translations->member_of, &region);
     std::erase(translations->heads, &region);
+    if (translations->newest == &region) translations->newest = nullptr;
   }
   if (&region == running_) cpu_.frame.block_invalidated = 1;
   if (pending_exit_ != nullptr && pending_exit_->region == &region) pending_exit_ = nullptr;
@@ -463,7 +531,7 @@ void Translator::take_out_superblock(TranslatedRegion& better) {
   if (plain.dead) return;
   static constexpr std::array<u8, kPlainBody> kNop = {0x0f, 0x1f, 0x44, 0x00, 0x00};
   cache_.write(plain.entry, kNop);
-  plain.runs_left = kRunsToSuperblock;
+  runs_left(plain) = kRunsToSuperblock;
 }
 
 void Translator::forget(Block& block) {

@@ -31,8 +31,6 @@ constexpr bool segment_is_flat(u32 mode_key, unsigned segment) {
 
 /// What the translator and generated code reach inside Cpu; offsets are relative to Cpu::frame.
 struct TranslatorAccess {
-  static i32 shadow(const Cpu& cpu) { return offset(cpu, &cpu.shadow_); }
-  static i32 fetch_context(const Cpu& cpu) { return offset(cpu, &cpu.fetch_context_); }
   static i32 active_base(const Cpu& cpu, unsigned segment) {
     return offset(cpu, &cpu.active_base_[segment]);
   }
@@ -45,13 +43,13 @@ struct TranslatorAccess {
   static u32 current_mode_key(const Cpu& cpu) { return cpu.mode_key_; }
   static u64 current_fetch_context(const Cpu& cpu) { return cpu.fetch_context_; }
   static BlockCache& blocks(Cpu& cpu) { return *cpu.blocks_; }
-  static const ShadowTable::Entry& shadow_entry(Cpu& cpu, u64 linear) {
-    return cpu.shadow_->entry(linear >> kPageShift);
-  }
   /// Where a fetch from a page goes that was executed before, if that is known.
   static const ShadowTable::Fetch* fetch(const Cpu& cpu, u64 linear) {
     return cpu.shadow_->fetch(linear >> kPageShift);
   }
+  /// The same, found out by a walk of the page tables if that shows nowhere; null where a fetch
+  /// would fault or leave a trace. 64-bit code only.
+  static const ShadowTable::Fetch* fetch_quietly(Cpu& cpu, u64 linear);
   static void note_executed(Cpu& cpu, const ShadowTable::Fetch& fetch) {
     cpu.spaces_->note_executed(fetch, cpu.state.cpl == 3);
   }
@@ -108,15 +106,21 @@ class Translator final : public Translation {
   friend struct TranslatorCalls;
   /// What hangs on a Block: regions that begin with it, and those it is a part of.
   struct BlockTranslations {
+    /// The newest of `heads` that is not narrow, with what find() compares; null if that is gone.
+    TranslatedRegion* newest = nullptr;
+    u64 newest_rip = 0;
+    u32 newest_limit = 0;
     std::vector<TranslatedRegion*> heads;
     std::vector<TranslatedRegion*> member_of;
     std::size_t owner = 0;  ///< index in owners_
   };
 
   bool place_stubs();
+  const Site& site_of_call(const u8* back);
   BlockTranslations& translations_of(Block& block);
   void disown(Block& block);
-  static bool runs_often(const Block& block);
+  bool runs_often(const Block& block) const;
+  i32& runs_left(const TranslatedRegion& region) { return cpu_.run_counters[region.counter]; }
   TranslatedRegion* find(const Block& block, u64 rip, bool narrow) const;
   TranslatedRegion* translate(Block& block, const RegionRequest& request);
   void make_room(const RegionPlan& plan);
@@ -137,6 +141,7 @@ class Translator final : public Translation {
   EmitterStoragePointer storage_;
   RegionObserver* observer_ = nullptr;
   u64 region_ids_ = 0;
+  u32 next_counter_ = 0;
   std::vector<std::pair<Block*, std::unique_ptr<BlockTranslations>>> owners_;
   using Enter = ExitRecord* (*)(TranslatorFrame* frame, const void* code);
   Enter enter_ = nullptr;

@@ -10,8 +10,8 @@ namespace dragoman {
 namespace {
 
 /// Sizes of blocks that are tried, smallest first; BlockCache::kMaxInstructions at the end.
-constexpr unsigned kBlockSizes[] = {1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 48, 64};
-constexpr unsigned kLargestBlock = 64;
+constexpr unsigned kBlockSizes[] = {1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32};
+constexpr unsigned kLargestBlock = 32;
 /// Instructions a report shows before the interesting ones.
 constexpr u64 kLinesBefore = 8;
 

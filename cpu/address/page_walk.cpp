@@ -37,7 +37,7 @@ struct Level {
 }  // namespace
 
 bool Cpu::walk_tables(u64 linear, AccessType type, Privilege privilege, PageWalk& walk,
-                      bool write_intent) {
+                      bool write_intent, bool quiet) {
   const bool write = type == AccessType::kWrite || write_intent;
   const bool fetch = type == AccessType::kExecute;
   if (!(state.cr0 & kCr0Pg)) {
@@ -189,6 +189,7 @@ found:
     u64 wanted = levels[i].entry | kAccessed;
     if (i + 1 == count && write) wanted |= kDirty;
     if (wanted != levels[i].entry) {
+      if (quiet) return false;
       map.write(PhysicalAddress(levels[i].address & a20_mask()), entry_size, wanted);
     }
   }

@@ -70,8 +70,13 @@ Handler select_bit_test(const Instruction& insn) {
 }
 
 /// ZF tells whether the source of BSF or BSR was zero. The other flags are undefined by the manual;
-/// processors take PF from the bit number (from zero without one) and clear the rest.
+/// processors leave them alone, or take PF from the bit number (from zero without one) and clear
+/// the rest.
 void set_flags_scan(LazyFlags& f, bool found, unsigned number) {
+  if (kHostScanKeepsFlags) {
+    set_arithmetic_flags(f, (arithmetic_flags(f) & ~u32{kFlagZf}) | (found ? 0 : u32{kFlagZf}));
+    return;
+  }
   f.result = found ? 0x100 | number : 0;
   f.carries = 0;
   f.flip = 0;

@@ -42,7 +42,7 @@ bool ends_block(const Row& row);
 /// Finds and keeps blocks; forgets those whose bytes change.
 class BlockCache {
  public:
-  static constexpr unsigned kMaxInstructions = 64;
+  static constexpr unsigned kMaxInstructions = 32;
 
   explicit BlockCache(GuestMemory& memory);
 
@@ -76,9 +76,9 @@ class BlockCache {
   u64 generation() const { return generation_; }
 
  private:
-  static constexpr u64 kBuckets = u64{1} << 16;
+  static constexpr u64 kBuckets = u64{1} << 18;
   static constexpr std::size_t kChunkBytes = std::size_t{1} << 20;
-  static constexpr std::size_t kMaxChunks = 96;
+  static constexpr std::size_t kMaxChunks = 128;
 
   static u64 bucket(u64 offset, u32 key) {
     return ((offset * 0x9e3779b97f4a7c15u) >> 40 ^ key * 0x45d9f3bu) & (kBuckets - 1);

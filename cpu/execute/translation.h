@@ -11,21 +11,35 @@ namespace dragoman {
 
 class Cpu;
 
+/// Shared code that looks a page up for an access, by kind of access and how far it reaches.
+struct ProbeStubs {
+  enum Result : unsigned { kDelta, kAddress };
+  static constexpr unsigned kSpans = 9;  ///< 1, 2, 4 ... 256 bytes
+  static constexpr unsigned kCount = 4 * kSpans;
+  static constexpr unsigned index(bool write, Result result, unsigned span) {
+    unsigned log2 = 0;
+    while (1u << log2 < span) ++log2;
+    return (write ? 2 * kSpans : 0) + result * kSpans + log2;
+  }
+};
+
 /// Registers and services generated code reaches beside CpuState. The host's stack pointer is its
 /// address while generated code runs: below lies a stack for calls into C++, behind it CpuState.
+/// What hot code uses lies first, where a byte suffices for its offset.
 struct alignas(64) TranslatorFrame {
-  i64 budget = 0;                ///< instructions left before the run loop is wanted
-  std::array<u64, 3> high{};     ///< guest r13, r14, r15
-  std::array<u64, 24> deltas{};  ///< host minus guest address of pages that were looked up
+  i64 budget = 0;             ///< instructions left before the run loop is wanted
+  std::array<u64, 3> high{};  ///< guest r13, r14, r15
   u64 flags = 0;     ///< guest arithmetic flags: AH as LAHF gives it in bits 15:8, OF in bit 0
-  u64 target = 0;    ///< of an indirect branch, or a value to be pushed
   u64 jump_key = 0;  ///< of the fetch context, see JumpTable
-  const void* entry = nullptr;  ///< of the shadow page table, found in C++
-  u64 block_invalidated = 0;    ///< bytes of the running region changed
-  u64 scratch = 0;
-  u32 host_mxcsr = 0x1f80;  ///< what C++ code runs with
-  u8 vectors_live = 0;      ///< XMM/YMM and MXCSR of the guest are in the host's registers
-  u8 x87_live = 0;          ///< and the x87 state in the host's
+  const void* shadow = nullptr;  ///< shadow page table in use
+  u32 fetch_context = 0;         ///< identity, see Cpu::fetch_context()
+  u8 vectors_live = 0;           ///< XMM/YMM and MXCSR of the guest are in the host's registers
+  std::array<u64, 24> deltas{};  ///< host minus guest address of pages that were looked up
+  u64 target = 0;                ///< of an indirect branch, or a value to be pushed
+  u64 delta = 0;                 ///< host minus linear address of an access, found in C++
+  u64 block_invalidated = 0;     ///< bytes of the running region changed
+  u32 host_mxcsr = 0x1f80;       ///< what C++ code runs with
+  const void* site = nullptr;    ///< of the access that was looked up in C++ last
   const void* host_stack = nullptr;
   const void* exit_stub = nullptr;
   const void* miss_stub = nullptr;
@@ -34,38 +48,62 @@ struct alignas(64) TranslatorFrame {
   const void* interpret_stub = nullptr;
   const void* vectors_stub = nullptr;
   const void* guard_stub = nullptr;
+  std::array<const void*, ProbeStubs::kCount> probe_stubs{};
 };
 
 /// Where indirect branches go: from a key, made of a linear address and the fetch context, to host
-/// code. A slot whose key belongs to another slot is empty.
+/// code. Low bits of the address choose a slot, which generated code looks at first; what was there
+/// before moves to another slot of the same set.
 struct JumpTable {
-  static constexpr u64 kSlots = u64{1} << 18;
-  static constexpr u64 kFactor = 0x9e3779b97f4a7c15;
-  static constexpr unsigned kShift = 46;
+  static constexpr unsigned kSlotBits = 18;
+  static constexpr u64 kSlots = u64{1} << kSlotBits;
+  static constexpr u64 kWays = 4;
 
-  std::array<u64, kSlots> keys;
-  std::array<const void*, kSlots> hosts;
+  struct Slot {
+    u64 key;
+    const void* host;
+  };
+  static_assert(sizeof(Slot) == 16);
+  alignas(64) std::array<Slot, kSlots> slots;
 
   /// Contexts with the same low 16 bits are told apart by clear(): see AddressSpaces.
   static constexpr u64 context_key(u32 context) { return u64{context} << 48; }
-  static constexpr u64 slot(u64 key) { return key * kFactor >> kShift; }
+  static constexpr u64 slot(u64 key) { return key & (kSlots - 1); }
+  /// A key that is never looked for in this slot's set.
+  static constexpr u64 empty_key(u64 slot) { return slot ^ kWays; }
+  bool is_empty(u64 slot) const { return slots[slot].key == empty_key(slot); }
+
   void set(u64 key, const void* host) {
-    keys[slot(key)] = key;
-    hosts[slot(key)] = host;
+    const u64 first = slot(key);
+    const u64 set = first & ~(kWays - 1);
+    if (slots[first].key != key && !is_empty(first)) {
+      // The old one goes where this key is now, else to an empty slot, else to the next one.
+      u64 to = set | ((first + 1) & (kWays - 1));
+      for (u64 i = set; i < set + kWays; ++i) {
+        if (i != first && is_empty(i)) to = i;
+      }
+      for (u64 i = set; i < set + kWays; ++i) {
+        if (i != first && slots[i].key == key) to = i;
+      }
+      slots[to] = slots[first];
+    }
+    slots[first] = {key, host};
   }
   void clear() {
-    // Key 0 has slot 0, 1 another one.
-    keys.fill(0);
-    keys[0] = 1;
+    for (u64 i = 0; i < kSlots; ++i) slots[i] = {empty_key(i), nullptr};
   }
   /// Forgets targets inside [first, first + bytes).
   void drop(const void* first, u64 bytes) {
     for (u64 i = 0; i < kSlots; ++i) {
-      if (reinterpret_cast<u64>(hosts[i]) - reinterpret_cast<u64>(first) < bytes)
-        keys[i] = i == 0 ? 1 : 0;
+      if (reinterpret_cast<u64>(slots[i].host) - reinterpret_cast<u64>(first) < bytes)
+        slots[i] = {empty_key(i), nullptr};
     }
   }
 };
+
+/// Runs left before translated blocks become heads of superblocks, side by side so that counting
+/// costs little. Shared by several when there are more blocks than counters.
+using RunCounters = std::array<i32, 1u << 18>;
 
 /// Where ES, SS and DS being flat begins in the mode key.
 inline constexpr unsigned kModeKeyFlatShift = 16;

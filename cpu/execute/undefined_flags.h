@@ -5,7 +5,7 @@
 // something undefined exist once for each vendor. Which one runs is decided when a block is
 // decoded.
 //
-// Found by experiment, on Cascade Lake and on Zen 5; where nothing is said they are alike:
+// Found by experiment, on Cascade Lake, Zen 3 and Zen 5; where nothing is said they are alike:
 //
 //                        Intel                            AMD
 //   shifts, SHLD, SHRD   AF = 0, OF of the first step     AF = 1, OF of the last step
@@ -20,6 +20,7 @@
 //   TZCNT, LZCNT         OF = 0                           OF unchanged
 //   ANDN, BZHI, BLSx     PF = 0                           PF of the result
 //   BEXTR                PF = AF = 0                      PF of the result, AF = 1
+//   BSF, BSR             PF of the bit number, the others 0; on Zen 3 all but ZF unchanged
 #pragma once
 
 #include <type_traits>
@@ -33,6 +34,14 @@ enum class FlagStyle : u8 { kIntel, kAmd };
 /// What the processor this program runs on does.
 inline const FlagStyle kHostFlagStyle =
     __builtin_cpu_is("amd") ? FlagStyle::kAmd : FlagStyle::kIntel;
+
+/// BSF and BSR leave all flags but ZF alone: found out by asking, since it differs within a family.
+inline const bool kHostScanKeepsFlags = [] {
+  u64 source = 1, number = 0;
+  bool carry = false;
+  asm volatile("stc\n\tbsf %2, %1\n\tsetc %b0" : "=q"(carry), "+r"(number) : "r"(source) : "cc");
+  return carry;
+}();
 
 /// Calls `choose` with the host's style as a compile-time constant.
 template <class Choose>

@@ -75,6 +75,18 @@ std::string_view scratch_topic(const cs_insn& insn) {
   return memory != nullptr ? "access" : "scratch";
 }
 
+/// A call of shared code that looks a page up; empty for anything else.
+std::string note_stub(const Cpu& cpu, u64 target) {
+  const auto& stubs = cpu.frame.probe_stubs;
+  for (unsigned i = 0; i < ProbeStubs::kCount; ++i) {
+    if (reinterpret_cast<u64>(stubs[i]) != target) continue;
+    const bool write = i >= ProbeStubs::index(true, ProbeStubs::kDelta, 1);
+    return fmt::format("probe of {} bytes for {}", 1u << i % ProbeStubs::kSpans,
+                       write ? "writing" : "reading");
+  }
+  return "";
+}
+
 }  // namespace
 
 struct HostCode::Library {
@@ -165,11 +177,17 @@ std::vector<HostLine> HostCode::lines(const RecordedRegion& region, std::size_t 
                           cs_insn_group(library_->handle, insn, CS_GRP_CALL);
       if (op.type == X86_OP_IMM && branch) {
         const u64 target = static_cast<u64>(op.imm);
+        if (std::string stub = note_stub(cpu_, target); !stub.empty()) {
+          line.note = std::move(stub);
+          line.topic = "probe";
+          continue;
+        }
         line.note = note_target(region, region.place.offset_of(target));
-        // A jump to the code right behind it waits for its link.
-        line.topic = target == insn->address + insn->size && insn->id == X86_INS_JMP ? "link"
-                     : line.note == "leave at the start"                             ? "budget"
-                                                                                     : "branch";
+        // A jump forward into rare code leads to an exit: it waits for its link.
+        const bool forward = region.place.offset_of(target) > line.offset;
+        line.topic = forward && insn->id == X86_INS_JMP && line.note == "rare part" ? "link"
+                     : line.note == "leave at the start"                            ? "budget"
+                                                                                    : "branch";
         if (line.topic == "link") line.note = "to be patched when the target has code";
       } else if (op.type == X86_OP_IMM && insn->id == X86_INS_MOVABS && scratch &&
                  !(line.note = note_constant(region, static_cast<u64>(op.imm))).empty()) {

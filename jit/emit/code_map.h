@@ -1,8 +1,10 @@
 // Which host code belongs to which guest instruction, noted while it is emitted.
 #pragma once
 
-#include <deque>
-#include <functional>
+#include <cstddef>
+#include <memory>
+#include <new>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -23,7 +25,11 @@ class CodeMap {
   /// Offsets count anew from here on, for code that is placed behind the first `bytes`.
   void put_behind(std::size_t bytes) { base_ = bytes; }
   const CodeRange& current() const { return current_; }
-  std::vector<CodeRange> take() { return std::move(ranges_); }
+  const std::vector<CodeRange>& ranges() const { return ranges_; }
+  void clear() {
+    ranges_.clear();
+    base_ = 0;
+  }
 
  private:
   CodeRange current_;
@@ -35,26 +41,46 @@ class CodeMap {
 class OutOfLine {
  public:
   explicit OutOfLine(CodeMap& map) : map_(map) {}
-  void push_back(std::function<void()> piece) {
-    pieces_.push_back({map_.current(), std::move(piece)});
+
+  /// False when there is no room for more.
+  template <class Code>
+  bool push_back(const Code& code) {
+    static_assert(std::is_trivially_destructible_v<Code>);
+    static_assert(alignof(Code) <= kAlignment);
+    constexpr std::size_t kSize = (sizeof(Code) + kAlignment - 1) & ~(kAlignment - 1);
+    if (used_ + kSize > kBytes) return false;
+    void* const at = memory_.get() + used_;
+    used_ += kSize;
+    pieces_.push_back(
+        {map_.current(), [](void* piece) { (*static_cast<Code*>(piece))(); }, new (at) Code(code)});
+    return true;
   }
   /// Emits all pieces, also those they put off in turn. `offset` tells where the code is.
   template <class Offset>
   void emit(Offset&& offset) {
     for (std::size_t i = 0; i < pieces_.size(); ++i) {
-      const CodeRange owner = pieces_[i].owner;
-      map_.start(offset(), CodePart::kRare, owner.block, owner.instruction);
-      pieces_[i].code();
+      const Piece piece = pieces_[i];
+      map_.start(offset(), CodePart::kRare, piece.owner.block, piece.owner.instruction);
+      piece.run(piece.code);
     }
+  }
+  void clear() {
+    pieces_.clear();
+    used_ = 0;
   }
 
  private:
+  static constexpr std::size_t kAlignment = 16;
+  static constexpr std::size_t kBytes = std::size_t{1} << 20;
   struct Piece {
     CodeRange owner;
-    std::function<void()> code;
+    void (*run)(void* piece);
+    void* code;
   };
   CodeMap& map_;
-  std::deque<Piece> pieces_;
+  std::vector<Piece> pieces_;
+  std::unique_ptr<std::byte[]> memory_{new std::byte[kBytes]};
+  std::size_t used_ = 0;
 };
 
 }  // namespace dragoman

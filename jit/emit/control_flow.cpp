@@ -10,17 +10,15 @@ namespace x86 = asmjit::x86;
 
 // --- Sites ----------------------------------------------------------------------------------
 
-/// kScratch = what C++ has to know about the instruction it is called for.
-void RegionEmitter::load_site(const PlannedInstruction& p, const PlannedAccess* a) {
+/// What C++ has to know about an instruction.
+Site& RegionEmitter::new_site(const PlannedInstruction& p, const PlannedAccess* a) {
   Site& s = chunk_.sites.emplace_back();
-  for (const PlannedBlock& b : plan_.blocks) {
-    if (&p >= b.instructions.data() && &p < b.instructions.data() + b.instructions.size())
-      s.block = b.block;
-  }
+  s.block = plan_.blocks[static_cast<std::size_t>(map_.current().block)].block;
   s.region = region_;
   s.insn = p.insn;
   s.rip = p.rip();
-  s.pending = pending_;
+  s.uncharged = static_cast<i32>(pending_) - static_cast<i32>(plan_.instructions);
+  s.vectors = plan_.vectors;
   if (a != nullptr) {
     s.write = a->write;
     s.bytes = a->bytes;
@@ -29,7 +27,14 @@ void RegionEmitter::load_site(const PlannedInstruction& p, const PlannedAccess* 
       s.bytes = static_cast<u16>(group.high - group.low);
     }
   }
+  return s;
+}
+
+/// kScratch = what C++ has to know about the instruction it is called for.
+Site& RegionEmitter::load_site(const PlannedInstruction& p, const PlannedAccess* a) {
+  Site& s = new_site(p, a);
   a_.mov(kScratch, Imm(reinterpret_cast<u64>(&s)));
+  return s;
 }
 
 /// Has the handler execute the instruction; comes back here when the next one may follow.
@@ -46,10 +51,10 @@ void RegionEmitter::interpret_and_return(const PlannedInstruction& p, const Flag
 void RegionEmitter::enter_guard() {
   const Label check = a_.newLabel();
   a_.mov(kScratch, Imm(reinterpret_cast<u64>(&region_->context)));
-  a_.mov(kPointer.r32(), cpu_mem(TranslatorAccess::fetch_context(cpu_) + 4, 4));
+  a_.mov(kPointer.r32(), frame_mem(&cpu_.frame.fetch_context, 4));
   a_.cmp(kPointer.r32(), x86::ptr(kScratch, 0, 4));
   a_.jne(check);
-  out_of_line_.push_back([=, this] {
+  put_off([=, this] {
     a_.bind(check);
     a_.mov(kScratch, Imm(reinterpret_cast<u64>(region_)));
     a_.call(frame_mem(&cpu_.frame.guard_stub, 8));
@@ -59,9 +64,16 @@ void RegionEmitter::enter_guard() {
 
 // --- Leaving --------------------------------------------------------------------------------
 
-/// Counts instructions as executed. The host's flags are lost.
+/// Counts instructions as executed; the region goes on. The host's flags are lost.
 void RegionEmitter::charge(unsigned count) {
   if (count != 0) a_.sub(frame_mem(&cpu_.frame.budget, 8), count);
+}
+
+/// The region is left: `count` more instructions were executed, and of what it set aside for its
+/// longest way the rest is given back. The host's flags are lost.
+void RegionEmitter::settle(unsigned count, bool undo) {
+  const i64 owed = i64{count} - plan_.instructions;
+  if (owed != 0) a_.add(frame_mem(&cpu_.frame.budget, 8), undo ? owed : -owed);
 }
 
 /// The host's flags are lost, and kScratch.
@@ -72,33 +84,50 @@ void RegionEmitter::count_exit(u64 rip, ExitKind kind) {
   count(exits.emplace_back(RegionCounters::Exit{rip, kind, at.block, at.instruction, 0}).count);
 }
 
-/// To the run loop, with RIP = `rip`.
+/// To the run loop, with RIP = `rip`, or on to code there once the exit is linked.
 void RegionEmitter::leave(u64 rip, ExitKind kind) {
   ExitRecord& record = chunk_.exits.emplace_back();
-  PendingExit& e = exits_.emplace_back(PendingExit{&record, {}, {}});
+  const std::size_t index = exits_.size();
+  PendingExit& e = exits_.emplace_back(PendingExit{&record, {}, {}, {}});
   record.region = region_;
   record.rip = rip;
   record.kind = kind;
   if (kind == ExitKind::kKnownPage) record.page = *page_of(rip);
-  if (kind != ExitKind::kRetired) count_exit(rip, kind);
-  if (kind != ExitKind::kRetired && kind != ExitKind::kHot) {
-    e.jump = a_.newLabel();
-    e.exit = a_.newLabel();
-    a_.bind(e.jump);
-    a_.long_().jmp(e.exit);  // to be patched
-    if (kind == ExitKind::kOtherPage) {
-      // Reached once linked: right only while fetches go where they went then.
-      const Label slow = a_.newLabel();
-      a_.cmp(cpu_mem(TranslatorAccess::fetch_context(cpu_) + 4, 4), Imm(0x7fffffff));
-      a_.short_().jne(slow);
-      a_.long_().jmp(e.exit);
-      a_.bind(slow);
-      a_.mov(kPointer, Imm(rip));
-      a_.jmp(frame_mem(&cpu_.frame.dispatch_stub, 8));
-    }
-    a_.bind(e.exit);
+  if (kind == ExitKind::kRetired || kind == ExitKind::kHot) {
+    if (kind == ExitKind::kHot) count_exit(rip, kind);
+    a_.mov(kScratch, Imm(reinterpret_cast<u64>(&record)));
+    a_.jmp(frame_mem(&cpu_.frame.exit_stub, 8));
+    return;
   }
-  a_.mov(kScratch, Imm(reinterpret_cast<u64>(&record)));
+  count_exit(rip, kind);
+  e.jump = a_.newLabel();
+  e.exit = a_.newLabel();
+  if (kind == ExitKind::kOtherPage) {
+    // A link is right only while fetches go where they went when it was made.
+    e.other = a_.newLabel();
+    a_.cmp(frame_mem(&cpu_.frame.fetch_context, 4), Imm(kNoContext));
+    a_.long_().jne(e.other);
+  }
+  a_.bind(e.jump);
+  a_.long_().jmp(e.exit);  // to be patched
+  if (a_.currentSection() == rare_) {
+    finish_exit(index);
+  } else {
+    put_off([=, this] { finish_exit(index); });
+  }
+}
+
+/// What is behind an exit that is not linked.
+void RegionEmitter::finish_exit(std::size_t index) {
+  const PendingExit& e = exits_[index];
+  if (e.other.isValid()) {
+    a_.bind(e.other);
+    a_.long_().jmp(e.exit);  // to be patched
+    a_.mov(kPointer, Imm(e.record->rip));
+    a_.jmp(frame_mem(&cpu_.frame.dispatch_stub, 8));
+  }
+  a_.bind(e.exit);
+  a_.mov(kScratch, Imm(reinterpret_cast<u64>(e.record)));
   a_.jmp(frame_mem(&cpu_.frame.exit_stub, 8));
 }
 
@@ -116,7 +145,7 @@ std::optional<u64> RegionEmitter::page_of(u64 rip) const {
 /// Leaves for a known address: linked to the code there once there is some.
 void RegionEmitter::leave_direct(u64 rip, unsigned pending) {
   want_flags_in_memory();
-  charge(pending);
+  settle(pending);
   if (options_.links) {
     leave(rip, page_of(rip) ? ExitKind::kKnownPage : ExitKind::kOtherPage);
   } else {
@@ -138,10 +167,10 @@ void RegionEmitter::leave_indirect(const PlannedInstruction* unchecked, i64 stac
   // The look-up of the dispatch stub, here so that every branch is predicted for itself.
   const Label miss = a_.newLabel();
   emit_jump_look_up(a_, cpu_, miss);
-  out_of_line_.push_back([=, this, pending = pending_] {
+  put_off([=, this, pending = pending_] {
     a_.bind(miss);
-    a_.xor_(kScratch, frame_mem(&cpu_.frame.jump_key, 8));
-    a_.mov(frame_mem(&cpu_.state.regs[kRip], 8), kScratch);
+    a_.xor_(kPointer, frame_mem(&cpu_.frame.jump_key, 8));
+    a_.mov(frame_mem(&cpu_.state.regs[kRip], 8), kPointer);
     pending_ = pending;
     leave_unpredicted(unchecked, stack_moved);
   });
@@ -157,7 +186,7 @@ void RegionEmitter::leave_unpredicted(const PlannedInstruction* unchecked, i64 s
     a_.cmp(kPointer, 1);
     a_.jbe(good);
     if (stack_moved != 0) move_stack_pointer(-stack_moved);
-    a_.add(frame_mem(&cpu_.frame.budget, 8), pending_ + 1);
+    settle(pending_ + 1, true);
     load_site(*unchecked, nullptr);
     a_.call(frame_mem(&cpu_.frame.interpret_stub, 8));
     a_.ud2();  // a branch never goes on behind itself
@@ -185,13 +214,13 @@ void RegionEmitter::go_to_block(int target, bool back_edge, unsigned pending) {
   charge(pending);
   if (back_edge) {
     const Label over = a_.newLabel();
-    a_.cmp(frame_mem(&cpu_.frame.budget, 8), plan_.instructions);
     a_.jl(over);
     const FlagsState at = flags_;
-    out_of_line_.push_back([=, this] {
+    put_off([=, this] {
       a_.bind(over);
       flags_ = at;
       want_flags_in_memory();
+      settle(0);
       leave(plan_.blocks[static_cast<std::size_t>(target)].rip, ExitKind::kRetired);
     });
   }
@@ -220,7 +249,7 @@ void RegionEmitter::emit_conditional(const PlannedInstruction& p) {
   }
   const Label taken = a_.newLabel();
   a_.j(condition, taken);
-  out_of_line_.push_back([=, this, planned = &p] {
+  put_off([=, this, planned = &p] {
     a_.bind(taken);
     flags_ = at;
     if (planned->target >= 0) {
@@ -271,7 +300,7 @@ void RegionEmitter::check_target(const PlannedInstruction& p) {
     a_.cmp(kPointer, cpu_mem(TranslatorAccess::segment(cpu_, kCs).limit, 8));
     a_.ja(bad);
   }
-  out_of_line_.push_back([=, this, planned = &p, pending = pending_] {
+  put_off([=, this, planned = &p, pending = pending_] {
     a_.bind(bad);
     flags_ = {};
     pending_ = pending;
@@ -299,7 +328,7 @@ void RegionEmitter::emit_jump(const PlannedInstruction& p) {
   }
   const bool late = plan_.code_bits == 64;
   if (!late) check_target(p);
-  charge(pending_ + 1);
+  settle(pending_ + 1);
   leave_indirect(late ? &p : nullptr);
 }
 
@@ -347,7 +376,7 @@ void RegionEmitter::emit_call(const PlannedInstruction& p) {
     return;
   }
   want_flags_in_memory();
-  charge(pending_ + 1);
+  settle(pending_ + 1);
   a_.mov(kPointer, frame_mem(&cpu_.frame.target, 8));
   leave_indirect();
 }
@@ -371,7 +400,7 @@ void RegionEmitter::emit_expected_return(const PlannedInstruction& p) {
   }
   a_.jne(other);
   move_stack_pointer(released);
-  out_of_line_.push_back([=, this, planned = &p, pending = pending_] {
+  put_off([=, this, planned = &p, pending = pending_] {
     a_.bind(other);
     flags_ = at;
     pending_ = pending;
@@ -400,7 +429,7 @@ void RegionEmitter::finish_return(const PlannedInstruction& p, i64 released) {
   const bool late = plan_.code_bits == 64;
   if (!late) check_target(p);
   move_stack_pointer(released);
-  charge(pending_ + 1);
+  settle(pending_ + 1);
   leave_indirect(late ? &p : nullptr, released);
 }
 

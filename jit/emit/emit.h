@@ -33,10 +33,12 @@ bool emit_region(Cpu& cpu, const RegionPlan& plan, const TranslatorOptions& opti
                  TranslatedRegion& region, CodeCache& cache, EmitterStorage& storage,
                  EmittedCode* report);
 
-/// Of ExitKind::kOtherPage, behind ExitRecord::jump: the fetch context to compare with, and the
-/// jump to the target.
-inline constexpr unsigned kOtherPageContext = 5 + 7;
-inline constexpr unsigned kOtherPageJump = 5 + 11 + 2;
+/// Of ExitKind::kOtherPage: where the fetch context lies that the code before ExitRecord::jump
+/// compares with, and the jump to a look-up of the target that lies behind ExitRecord::other.
+inline constexpr int kOtherPageContext = -6 - 4;
+inline constexpr int kOtherPageLookUp = 5;
+/// No fetch context has this identity.
+inline constexpr u32 kNoContext = 0x7fffffff;
 
 /// Of a region of the first tier: from its entry, which may be patched, to what runs all the same.
 inline constexpr unsigned kPlainBody = 5;
@@ -54,6 +56,7 @@ enum class HandlerOutcome : u32 {
 struct StubTargets {
   const void* translator = nullptr;
   const void* memory = nullptr;
+  const void* access = nullptr;
   const void* interpret = nullptr;
   const void* guard = nullptr;
   const ExitRecord* state_exit = nullptr;
@@ -70,9 +73,18 @@ std::vector<u8> emit_exit_stub(Cpu& cpu);
 std::vector<u8> emit_miss_stub(Cpu& cpu, const StubTargets& targets);
 /// Goes on at the guest address in kPointer, if there is code for it.
 std::vector<u8> emit_dispatch_stub(Cpu& cpu);
-/// Called with the linear address in kPointer and the Site in kScratch: returns the host address,
-/// or 0, in kPointer and the shadow page table's entry in kScratch.
+/// Called with the linear address in kPointer and the Site in kScratch, flags in memory: returns
+/// the host address in kPointer and its distance from the linear one in kScratch, or goes on at
+/// Site::resume.
 std::vector<u8> emit_memory_stub(Cpu& cpu, const StubTargets& targets);
+/// ProbeStubs: called with the linear address in kPointer and flags in memory or in the recipe of
+/// the Site the return address belongs to. Return the host address in kPointer and its distance
+/// from the linear one in kScratch, or (kDelta) that in kPointer; or go on at Site::resume.
+struct ProbeCode {
+  std::vector<u8> code;
+  std::array<std::size_t, ProbeStubs::kCount> offsets{};
+};
+ProbeCode emit_probe_stubs(Cpu& cpu, const StubTargets& targets);
 /// Loads XMM/YMM registers and MXCSR of the guest; sets TranslatorFrame::vectors_live.
 std::vector<u8> emit_vectors_stub(Cpu& cpu);
 /// Called with a TranslatedRegion in kScratch whose pages may not hold in this fetch context:

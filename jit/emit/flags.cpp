@@ -115,10 +115,10 @@ void RegionEmitter::note_flags_written(const PlannedInstruction& p) {
   flags_.recipe = {};
   if (p.how != Emission::kCopied) return;
   const Instruction& insn = *p.insn;
-  const OperandUses uses = operand_uses(insn);
+  const OperandUses& uses = p.uses;
   if (uses.memory || uses.any_high || uses.count < 2 || uses.list[0].gpr < 0) return;
   Recipe recipe;
-  recipe.left = static_cast<unsigned>(uses.list[0].gpr);
+  recipe.left = static_cast<u8>(uses.list[0].gpr);
   recipe.bytes = uses.list[0].bytes;
   if (!pinned(recipe.left)) return;
   if (uses.list[1].gpr >= 0) {
@@ -141,14 +141,14 @@ void RegionEmitter::note_flags_written(const PlannedInstruction& p) {
     case Operation::kOr:
     case Operation::kXor:
       recipe.kind = Recipe::kTest;
-      recipe.right = static_cast<int>(recipe.left);
+      recipe.right = static_cast<i8>(recipe.left);
       break;
     case Operation::kAdd:
-      if (!wide || recipe.right == static_cast<int>(recipe.left)) return;
+      if (!wide || recipe.right == static_cast<i8>(recipe.left)) return;
       recipe.kind = Recipe::kUndoAdd;
       break;
     case Operation::kSub:
-      if (!wide || recipe.right == static_cast<int>(recipe.left)) return;
+      if (!wide || recipe.right == static_cast<i8>(recipe.left)) return;
       recipe.kind = Recipe::kUndoSubtract;
       break;
     default:

@@ -1,5 +1,7 @@
 // Guest memory in generated code: effective addresses, probes of the shadow page table, accesses
 // that share one.
+#include <array>
+
 #include "cpu/isa/rows.h"
 #include "jit/emit/region_emitter.h"
 
@@ -72,32 +74,44 @@ bool RegionEmitter::plain_segment(const Address& address) const {
          segment_is_flat(TranslatorAccess::current_mode_key(cpu_), address.segment);
 }
 
+RegionEmitter::AddressForm RegionEmitter::form_of(const Address& address) const {
+  const bool moved = plan_.code_bits == 64 && address.segment >= kFs;
+  if (moved || !plain_segment(address)) return AddressForm::kGeneral;
+  if (address.base == kZeroRegister && address.index == kZeroRegister)
+    return AddressForm::kConstant;
+  const bool base = address.index == kZeroRegister && address.size == 8 && pinned(address.base) &&
+                    fits32(address.displacement);
+  return base ? AddressForm::kBase : AddressForm::kGeneral;
+}
+
+u64 RegionEmitter::constant_address(const Address& address) const {
+  return static_cast<u64>(address.displacement) & size_mask(address.size);
+}
+
 /// An access whose page was looked up by the leader of its group.
 RegionEmitter::HostOperand RegionEmitter::group_member(const PlannedAccess& a,
                                                        const Address& address, bool need_scratch) {
   const AccessGroup& group = plan_.groups[static_cast<std::size_t>(a.group)];
   const Mem slot = frame_mem(&cpu_.frame.deltas[static_cast<std::size_t>(group.slot)], 8);
+  const AddressForm form = form_of(address);
   HostOperand operand;
-  const bool segmented = plan_.code_bits == 64 && address.segment >= kFs;
+  operand.base = kPointer;
   if (address.base == kZeroRegister && address.index == kZeroRegister) {
-    // The slot holds the host address of the group's first byte.
+    // The slot holds the host address of the page, or of the group's first byte.
     a_.mov(kPointer, slot);
-    operand.base = kPointer;
-    operand.displacement = static_cast<i32>(a.offset - group.low);
+    operand.displacement = form == AddressForm::kConstant
+                               ? static_cast<i32>(constant_address(address) & kPageMask)
+                               : static_cast<i32>(a.offset - group.low);
     return operand;
   }
-  const bool direct = address.index == kZeroRegister && address.size == 8 && !segmented &&
-                      pinned(address.base) && fits32(address.displacement);
-  if (direct) {
+  if (form == AddressForm::kBase) {
     a_.mov(kPointer, slot);
-    operand.base = kPointer;
     operand.index = guest(address.base);
     operand.displacement = static_cast<i32>(address.displacement);
     return operand;
   }
   load_effective(address, 0);
   a_.mov(kScratch, slot);  // a segment's base is part of it
-  operand.base = kPointer;
   if (need_scratch) {
     a_.lea(kPointer, x86::ptr(kPointer, kScratch));
   } else {
@@ -107,24 +121,9 @@ RegionEmitter::HostOperand RegionEmitter::group_member(const PlannedAccess& a,
   return operand;
 }
 
-/// Looks up the page of an access, for its whole group if it leads one.
-RegionEmitter::HostOperand RegionEmitter::probe(const PlannedInstruction& p, const PlannedAccess& a,
-                                                const Address& address) {
-  const AccessGroup* group =
-      a.group >= 0 ? &plan_.groups[static_cast<std::size_t>(a.group)] : nullptr;
-  const i64 below = group != nullptr ? group->low - a.offset : 0;
-  const u32 span = group != nullptr ? static_cast<u32>(group->high - group->low) : a.bytes;
-  const bool constant = address.base == kZeroRegister && address.index == kZeroRegister;
-  const bool locked = p.insn->has(kInsnLock) || row(p.insn->row).operation == Operation::kXchg;
-  const u64 align = address.align_mask | (locked && a.bytes > 1 ? a.bytes - 1u : 0);
-
-  flags_about_to_be_lost();
-  const FlagsState before = flags_;
-  const Label slow = a_.newLabel();
-  const Label ready = a_.newLabel();
-  const Label cannot = a_.newLabel();  // be done in place; of a group: not together
-
-  load_effective(address, below);
+/// From the effective address in kPointer to the linear one.
+void RegionEmitter::check_segment(const PlannedAccess& a, const Address& address,
+                                  const Label& cannot) {
   if (!plain_segment(address)) {
     // Limits are those of the descriptor (SDM vol. 3, 5.3); what is not plain goes to C++.
     const SegmentOffsets s = TranslatorAccess::segment(cpu_, address.segment);
@@ -138,72 +137,236 @@ RegionEmitter::HostOperand RegionEmitter::probe(const PlannedInstruction& p, con
   } else if (plan_.code_bits == 64 && address.segment >= kFs) {
     a_.add(kPointer, cpu_mem(TranslatorAccess::active_base(cpu_, address.segment), 8));
   }
-  if (group == nullptr ? align != 0 : group->align != 0) {
-    // The leader looks after the alignment of its group; what is not aligned goes on alone.
-    const i64 from_here = group == nullptr ? 0 : group->align_offset - group->low;
-    const u64 mask = group == nullptr ? align : group->align - 1u;
-    const Gp address_bits = from_here != 0 ? kScratch : kPointer;
-    if (from_here != 0) a_.lea(kScratch, x86::ptr(kPointer, static_cast<i32>(from_here)));
-    a_.test(address_bits.r8(), Imm(mask));
-    a_.jnz(cannot);
+}
+
+/// Looks up the page of an access, for its whole group if it leads one.
+RegionEmitter::HostOperand RegionEmitter::probe(const PlannedInstruction& p, const PlannedAccess& a,
+                                                const Address& address) {
+  const AccessGroup* group =
+      a.group >= 0 ? &plan_.groups[static_cast<std::size_t>(a.group)] : nullptr;
+  const i64 below = group != nullptr ? group->low - a.offset : 0;
+  const u32 span = group != nullptr ? static_cast<u32>(group->high - group->low) : a.bytes;
+  const bool locked = p.insn->has(kInsnLock) || row(p.insn->row).operation == Operation::kXchg;
+  // The leader looks after the alignment of its group; what is not aligned goes on alone.
+  const u64 align = group != nullptr
+                        ? (group->align != 0 ? group->align - 1u : 0)
+                        : address.align_mask | (locked && a.bytes > 1 ? a.bytes - 1u : 0);
+  if (!plan_.inline_probes && align == 0 && plain_segment(address))
+    return probe_by_call(p, a, address);
+  const i64 aligned_at = group != nullptr && align != 0 ? group->align_offset - group->low : 0;
+
+  SlowAccess s{};
+  s.planned = &p;
+  s.access = &a;
+  s.group = group;
+  s.form = form_of(address);
+  s.tag = a.write ? 8 : 0;
+  s.checks = !plain_segment(address) || align != 0;
+  s.slow = a_.newLabel();
+  s.ready = a_.newLabel();
+  if (s.form == AddressForm::kConstant) {
+    s.constant = (constant_address(address) + static_cast<u64>(below)) & size_mask(address.size);
+    const bool bad = (s.constant & kPageMask) + span > kPageSize ||
+                     ((s.constant + static_cast<u64>(aligned_at)) & align) != 0;
+    if (bad) s.form = AddressForm::kGeneral;
+    if (bad && group != nullptr) s.checks = true;
+    if (!bad) s.checks = false;
+  }
+  if (s.checks || group != nullptr) s.cannot = a_.newLabel();
+
+  flags_about_to_be_lost();
+  s.before = flags_;
+  s.pending = pending_;
+  s.end = end_index();
+  if (group == nullptr) (void)end_of_instruction();
+
+  const Mem slot = group != nullptr
+                       ? frame_mem(&cpu_.frame.deltas[static_cast<std::size_t>(group->slot)], 8)
+                       : Mem();
+  const Mem shadow = frame_mem(&cpu_.frame.shadow, 8);
+  HostOperand operand;
+  operand.base = kPointer;
+  if (s.form == AddressForm::kConstant) {
+    // The entry is known, only what it says is not.
+    const i32 entry = static_cast<i32>(s.constant >> (kPageShift - 5) & kEntryIndexMask);
+    const i64 page = static_cast<i64>(s.constant & ~kPageMask);
+    a_.mov(kScratch, shadow);
+    if (fits32(page)) {
+      a_.cmp(x86::ptr(kScratch, entry + s.tag, 8), Imm(page));
+    } else {
+      a_.mov(kPointer, Imm(page));
+      a_.cmp(kPointer, x86::ptr(kScratch, entry + s.tag, 8));
+    }
+    a_.jne(s.slow);
+    a_.mov(kPointer, x86::ptr(kScratch, entry + 16, 8));
+    a_.bind(s.ready);
+    if (group != nullptr) a_.mov(slot, kPointer);
+    operand.displacement = static_cast<i32>(constant_address(address) & kPageMask);
+    put_off([=, this] { emit_slow_access(s); });
+    return operand;
+  }
+
+  load_effective(address, below);
+  check_segment(a, address, s.cannot);
+  if (align != 0) {
+    const Gp address_bits = aligned_at != 0 ? kScratch : kPointer;
+    if (aligned_at != 0) a_.lea(kScratch, x86::ptr(kPointer, static_cast<i32>(aligned_at)));
+    a_.test(address_bits.r8(), Imm(align));
+    a_.jnz(s.cannot);
   }
   turn_round(kScratch, kPointer, kPageShift - 5);
   a_.and_(kScratch.r32(), Imm(kEntryIndexMask));
-  a_.add(kScratch, cpu_mem(TranslatorAccess::shadow(cpu_), 8));
-  const i32 tag = a.write ? 8 : 0;
-  a_.sub(kPointer, x86::ptr(kScratch, tag, 8));
+  a_.add(kScratch, shadow);
+  a_.sub(kPointer, x86::ptr(kScratch, s.tag, 8));
   a_.cmp(kPointer, Imm(static_cast<i64>(kPageSize - span)));
-  a_.ja(slow);
-
-  HostOperand operand;
-  operand.base = kPointer;
-  const unsigned pending = pending_;
-  if (group == nullptr) {
-    a_.add(kPointer, x86::ptr(kScratch, 16, 8));
-    a_.bind(ready);
+  a_.ja(s.slow);
+  if (s.form == AddressForm::kBase) {
+    // The compare is not waited for: the address is made of the entry alone.
+    a_.mov(kPointer, x86::ptr(kScratch, 24, 8));
+    a_.bind(s.ready);
+    if (group != nullptr) a_.mov(slot, kPointer);
+    operand.index = guest(address.base);
+    operand.displacement = static_cast<i32>(address.displacement);
   } else {
-    const Mem slot = frame_mem(&cpu_.frame.deltas[static_cast<std::size_t>(group->slot)], 8);
     a_.add(kPointer, x86::ptr(kScratch, 16, 8));
-    a_.bind(ready);
-    if (constant) {
+    if (group != nullptr && address.base == kZeroRegister && address.index == kZeroRegister) {
+      a_.bind(s.ready);
       a_.mov(slot, kPointer);
-    } else {
-      // From effective address to host address.
+    } else if (group != nullptr) {
       a_.mov(kScratch, x86::ptr(kScratch, 24, 8));
-      if (plan_.code_bits == 64 && address.segment >= kFs)
-        a_.add(kScratch, cpu_mem(TranslatorAccess::active_base(cpu_, address.segment), 8));
-      a_.mov(slot, kScratch);
+      a_.bind(s.ready);
+      keep_delta(*group, address);
+    } else {
+      a_.bind(s.ready);
     }
     operand.displacement = static_cast<i32>(-below);
   }
+  put_off([=, this] { emit_slow_access(s); });
+  return operand;
+}
 
-  if (group == nullptr) (void)end_of_instruction();
-  out_of_line_.push_back([=, this, access = &a, planned = &p, end = &ends_.back()] {
-    a_.bind(slow);
-    if (group != nullptr) {
-      // The right page, but not all of the group is on it.
-      a_.cmp(kPointer, kPageMask);
-      a_.jbe(cannot);
-    }
-    a_.add(kPointer, x86::ptr(kScratch, tag, 8));  // the linear address again
-    pending_ = pending;
-    load_site(*planned, access);
-    a_.call(frame_mem(&cpu_.frame.memory_stub, 8));
-    a_.test(kPointer, kPointer);
-    a_.jnz(ready);
-    flags_ = before;
+/// For the other members: kScratch, from linear to host address, as from effective to host address.
+void RegionEmitter::keep_delta(const AccessGroup& group, const Address& address) {
+  if (plan_.code_bits == 64 && address.segment >= kFs)
+    a_.add(kScratch, cpu_mem(TranslatorAccess::active_base(cpu_, address.segment), 8));
+  a_.mov(frame_mem(&cpu_.frame.deltas[static_cast<std::size_t>(group.slot)], 8), kScratch);
+}
+
+/// A call whose distance is filled in when the region has its place.
+void RegionEmitter::call_stub(const void* stub) {
+  static constexpr std::array<u8, 5> kCall = {0xe8};
+  a_.embed(kCall.data(), kCall.size());
+  stub_calls_.push_back({a_.offset(), stub});
+}
+
+/// The same by shared code, found again by the address it returns to: most code runs seldom, and is
+/// the faster the shorter it is.
+RegionEmitter::HostOperand RegionEmitter::probe_by_call(const PlannedInstruction& p,
+                                                        const PlannedAccess& a,
+                                                        const Address& address) {
+  const AccessGroup* group =
+      a.group >= 0 ? &plan_.groups[static_cast<std::size_t>(a.group)] : nullptr;
+  const i64 below = group != nullptr ? group->low - a.offset : 0;
+  const u32 span = group != nullptr ? static_cast<u32>(group->high - group->low) : a.bytes;
+  const AddressForm form = form_of(address);
+  flags_about_to_be_lost();
+  load_effective(address, below);
+  check_segment(a, address, {});
+  const ProbeStubs::Result result =
+      form == AddressForm::kBase ? ProbeStubs::kDelta : ProbeStubs::kAddress;
+  call_stub(cpu_.frame.probe_stubs[ProbeStubs::index(a.write, result, span)]);
+  Site& site = new_site(p, &a);
+  site.call = static_cast<u32>(a_.offset());
+  if (flags_.in == FlagsIn::kRecipe) site.recipe = flags_.recipe;
+
+  HostOperand operand;
+  operand.base = kPointer;
+  if (form == AddressForm::kBase) {
+    operand.index = guest(address.base);
+    operand.displacement = static_cast<i32>(address.displacement);
+  } else {
+    operand.displacement = static_cast<i32>(-below);
+  }
+  if (group == nullptr) {
+    site.by_handler = true;
+    resumes_behind_.emplace_back(&site, end_index());
+    return operand;
+  }
+  const Mem slot = frame_mem(&cpu_.frame.deltas[static_cast<std::size_t>(group->slot)], 8);
+  if (form == AddressForm::kBase) {
+    a_.mov(slot, kPointer);
+  } else if (form == AddressForm::kConstant) {
+    const u64 first =
+        (constant_address(address) + static_cast<u64>(below)) & size_mask(address.size);
+    a_.lea(kPointer, x86::ptr(kPointer, -static_cast<i32>(first & kPageMask)));
+    a_.mov(slot, kPointer);
+    operand.displacement = static_cast<i32>(constant_address(address) & kPageMask);
+  } else if (address.base == kZeroRegister && address.index == kZeroRegister) {
+    a_.mov(slot, kPointer);
+  } else {
+    keep_delta(*group, address);
+  }
+  put_off([=, this, planned = &p, site = &site, pending = pending_] {
+    // The other members would find nothing in the slot: the same instructions without sharing.
+    const Label cannot = a_.newLabel();
     a_.bind(cannot);
-    if (group != nullptr) {
-      // The other members would find nothing in the slot: the same instructions without sharing.
-      want_flags_in_memory();
-      charge(pending_);
-      leave(planned->rip(), ExitKind::kNarrow);
-    } else {
-      interpret_and_return(*planned, end->flags);
-      a_.jmp(end->label);
-    }
+    resumes_.emplace_back(site, cannot);
+    settle(pending);
+    leave(planned->rip(), ExitKind::kNarrow);
   });
   return operand;
+}
+
+void RegionEmitter::emit_slow_access(const SlowAccess& s) {
+  a_.bind(s.slow);
+  if (s.form == AddressForm::kConstant) {
+    a_.mov(kPointer, Imm(s.constant));
+  } else {
+    if (s.group != nullptr) {
+      // The right page, but not all of the group is on it.
+      a_.cmp(kPointer, kPageMask);
+      a_.jbe(s.cannot);
+    }
+    a_.add(kPointer, x86::ptr(kScratch, s.tag, 8));  // the linear address again
+  }
+  pending_ = s.pending;
+  flags_ = s.before;
+  want_flags_in_memory();
+  Site& site = load_site(*s.planned, s.access);
+  a_.call(frame_mem(&cpu_.frame.memory_stub, 8));
+  if (s.form == AddressForm::kBase) {
+    a_.mov(kPointer, kScratch);
+  } else if (s.form == AddressForm::kConstant && (s.constant & kPageMask) != 0) {
+    a_.lea(kPointer, x86::ptr(kPointer, -static_cast<i32>(s.constant & kPageMask)));
+  }
+  a_.jmp(s.ready);
+
+  if (s.group != nullptr) {
+    // The other members would find nothing in the slot: the same instructions without sharing.
+    resumes_.emplace_back(&site, s.cannot);
+    a_.bind(s.cannot);
+    flags_ = s.before;
+    want_flags_in_memory();
+    settle(pending_);
+    leave(s.planned->rip(), ExitKind::kNarrow);
+    return;
+  }
+  site.by_handler = true;
+  const InstructionEnd& end = ends_[s.end];
+  const bool load = end.flags.in == FlagsIn::kHost || end.flags.in == FlagsIn::kBoth;
+  Label resume = end.label;
+  if (s.checks) {
+    a_.bind(s.cannot);
+    flags_ = s.before;
+    interpret_and_return(*s.planned, {});
+  }
+  if (load) {
+    resume = a_.newLabel();
+    a_.bind(resume);
+    load_flags();
+  }
+  if (load || s.checks) a_.jmp(end.label);
+  resumes_.emplace_back(&site, resume);
 }
 
 RegionEmitter::HostOperand RegionEmitter::access(const PlannedInstruction& p,

@@ -1,5 +1,7 @@
 #include "jit/emit/region_emitter.h"
 
+#include <cstring>
+
 #include "cpu/execute/forms.h"
 #include "cpu/isa/rows.h"
 #include "jit/emit/instruction_ids.h"
@@ -30,10 +32,18 @@ RegionEmitter::RegionEmitter(Cpu& cpu, const RegionPlan& plan, const TranslatorO
       options_(options),
       region_(&region),
       cache_(cache),
+      storage_(storage),
       chunk_(cache.current()),
       code_(storage.code),
       a_(storage.assembler),
-      starts_(plan.blocks.size()) {
+      starts_(plan.blocks.size()),
+      block_labels_(storage.block_labels),
+      map_(storage.map),
+      out_of_line_(storage.out_of_line) {
+  block_labels_.clear();
+  map_.clear();
+  out_of_line_.clear();
+  ends_.reserve(plan.instructions);
   code_.reset();
   code_.init(asmjit::Environment::host());
   use_buffer(*code_.textSection(), storage.main.get());
@@ -110,6 +120,7 @@ bool emit_region(Cpu& cpu, const RegionPlan& plan, const TranslatorOptions& opti
 
 bool RegionEmitter::emit(EmittedCode* report) {
   retired_ = a_.newLabel();
+  short_ = a_.newLabel();
   body_ = a_.newLabel();
   const Label entry = a_.newLabel();
   for (std::size_t i = 0; i < plan_.blocks.size(); ++i) block_labels_.push_back(a_.newLabel());
@@ -121,27 +132,28 @@ bool RegionEmitter::emit(EmittedCode* report) {
     static constexpr std::array<u8, kPlainBody> kNop = {0x0f, 0x1f, 0x44, 0x00, 0x00};
     a_.embed(kNop.data(), kNop.size());
     const Label hot = a_.newLabel();
-    a_.mov(kScratch, Imm(reinterpret_cast<u64>(&region_->runs_left)));
-    a_.sub(x86::ptr(kScratch, 0, 4), 1);
+    a_.sub(frame_mem(&cpu_.run_counters[region_->counter], 4), 1);
     a_.js(hot);
-    out_of_line_.push_back([=, this] {
+    put_off([=, this] {
       a_.bind(hot);
       leave(plan_.blocks[0].rip, ExitKind::kHot);
     });
   }
   if (!plan_.pages.empty()) enter_guard();
   a_.bind(body_);
-  // Enough for the longest way through: it is charged where it ends.
-  a_.cmp(frame_mem(&cpu_.frame.budget, 8), plan_.instructions);
-  a_.long_().jl(retired_);
+  // The budget pays for the longest way through; what was not executed is given back in the end.
+  a_.sub(frame_mem(&cpu_.frame.budget, 8), plan_.instructions);
+  a_.long_().jl(short_);
   if (region_->counters != nullptr) count(region_->counters->entries);
   if (plan_.vectors) enter_vectors();
   for (unsigned i = 0; i < plan_.blocks.size(); ++i) emit_block(i);
   map_.put_behind(a_.offset());
   a_.section(rare_);
   out_of_line_.emit([this] { return a_.offset(); });
-  a_.bind(retired_);
+  a_.bind(short_);
   map_.start(a_.offset(), CodePart::kLeave);
+  settle(0);
+  a_.bind(retired_);
   leave(plan_.blocks[0].rip, ExitKind::kRetired);
   if (failed_) return false;
 
@@ -151,6 +163,11 @@ bool RegionEmitter::emit(EmittedCode* report) {
   main->setOffset(0);
   rare_->setOffset(static_cast<u64>(place.rare - place.main));
   if (code_.resolveUnresolvedLinks() != asmjit::kErrorOk) return false;
+  for (const StubCall& call : stub_calls_) {
+    const i64 distance = static_cast<const u8*>(call.stub) - (place.main + call.end);
+    const i32 encoded = static_cast<i32>(distance);
+    std::memcpy(storage_.main.get() + call.end - 4, &encoded, 4);
+  }
   cache_.write(place, {main->data(), main->bufferSize()}, {rare_->data(), rare_->bufferSize()});
   const auto address = [&](const Label& label) {
     return place.main + code_.labelOffsetFromBase(label);
@@ -164,13 +181,20 @@ bool RegionEmitter::emit(EmittedCode* report) {
                      static_cast<u32>(main->bufferSize()), static_cast<u32>(rare_->bufferSize())};
     report->code.assign(main->data(), main->data() + main->bufferSize());
     report->code.insert(report->code.end(), rare_->data(), rare_->data() + rare_->bufferSize());
-    report->ranges = map_.take();
+    report->ranges = map_.ranges();
     for (const PendingExit& e : exits_)
       report->exits.push_back({reinterpret_cast<u64>(e.record), e.record->rip, e.record->kind});
   }
   for (const PendingExit& e : exits_) {
     if (e.jump.isValid()) e.record->jump = address(e.jump);
+    if (e.other.isValid()) e.record->other = address(e.other);
     if (e.exit.isValid()) e.record->exit = address(e.exit);
+  }
+  for (const auto& [site, label] : resumes_) site->resume = address(label);
+  for (const auto& [site, index] : resumes_behind_) {
+    const FlagsIn in = ends_[index].flags.in;
+    site->resume = place.main + ends_[index].offset;
+    site->load_flags = in == FlagsIn::kHost || in == FlagsIn::kBoth;
   }
   return true;
 }
@@ -194,6 +218,7 @@ void RegionEmitter::emit_block(unsigned index) {
     InstructionEnd& end = ends_.emplace_back();
     emit_instruction(p);
     end.flags = flags_;
+    end.offset = a_.offset();
     if (end.label.isValid()) a_.bind(end.label);
     ++pending_;
   }
@@ -413,12 +438,12 @@ void RegionEmitter::emit_divide(const PlannedInstruction& p) {
     a_.jae(handler);
   }
   (void)end_of_instruction();
-  out_of_line_.push_back([=, this, planned = &p, end = &ends_.back(), pending = pending_] {
+  put_off([=, this, planned = &p, end = end_index(), pending = pending_] {
     a_.bind(handler);
     flags_ = before;
     pending_ = pending;
-    interpret_and_return(*planned, end->flags);
-    a_.jmp(end->label);
+    interpret_and_return(*planned, ends_[end].flags);
+    a_.jmp(ends_[end].label);
   });
   flags_ = before;
   want_flags_in_host();  // what the processor leaves of them is undefined, but starts from these
@@ -468,7 +493,7 @@ void RegionEmitter::emit_copied(const PlannedInstruction& p) {
   const Instruction& insn = *p.insn;
   const Row& r = row(insn.row);
   const asmjit::InstId id = host_instruction_id(insn);
-  const OperandUses uses = operand_uses(insn);
+  const OperandUses& uses = p.uses;
   const bool destination = (r.attributes & kDestination) != 0;
   const bool second_written = (r.attributes & kSecondWritten) != 0;
 

@@ -3,9 +3,8 @@
 
 #include <asmjit/asmjit.h>
 
-#include <deque>
-#include <functional>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "jit/emit/code_map.h"
@@ -21,15 +20,19 @@ inline constexpr asmjit::x86::Gp kStackPointer = asmjit::x86::r13;  ///< the gue
 inline constexpr asmjit::x86::Gp kPointer = asmjit::x86::r14;
 inline constexpr asmjit::x86::Gp kScratch = asmjit::x86::r15;
 
+/// What is used again for every region, so that nothing is allocated.
 struct EmitterStorage {
   static constexpr std::size_t kBytes = std::size_t{1} << 20;  ///< more than any region has
   asmjit::CodeHolder code;
   asmjit::x86::Assembler assembler;
   std::unique_ptr<u8[]> main{new u8[kBytes]}, rare{new u8[kBytes]};
+  CodeMap map;
+  OutOfLine out_of_line{map};
+  std::vector<asmjit::Label> block_labels;
 };
 
 /// Goes on at the host code for the guest address in kPointer; to `miss` when there is none, with
-/// its key in kScratch.
+/// its key in kPointer.
 void emit_jump_look_up(asmjit::x86::Assembler& a, const Cpu& cpu, const asmjit::Label& miss);
 
 class RegionEmitter {
@@ -52,15 +55,7 @@ class RegionEmitter {
     kBoth,
     kRecipe,  ///< nowhere, but an instruction with its operands can make them again
   };
-  /// An instruction that sets all flags as the last one of the guest did.
-  struct Recipe {
-    enum Kind : u8 { kNone, kCompare, kTest, kUndoAdd, kUndoSubtract } kind = kNone;
-    unsigned bytes = 8;
-    unsigned left = 0;  ///< pinned guest register
-    int right = -1;     ///< pinned guest register, or -1 for `constant`
-    i64 constant = 0;
-    u32 registers() const { return 1u << left | (right >= 0 ? 1u << right : 0u); }
-  };
+  using Recipe = FlagRecipe;
   struct FlagsState {
     FlagsIn in = FlagsIn::kMemory;
     Recipe recipe;
@@ -107,8 +102,36 @@ class RegionEmitter {
   bool plain_segment(const Address& address) const;
   HostOperand access(const PlannedInstruction& p, const PlannedAccess& a, const Address& address,
                      bool need_scratch);
+  /// What an address is made of, as far as it matters how it is looked up.
+  enum class AddressForm : u8 {
+    kConstant,  ///< known while translating
+    kBase,      ///< one host register plus a constant
+    kGeneral,
+  };
+  AddressForm form_of(const Address& address) const;
+  u64 constant_address(const Address& address) const;
   HostOperand group_member(const PlannedAccess& a, const Address& address, bool need_scratch);
   HostOperand probe(const PlannedInstruction& p, const PlannedAccess& a, const Address& address);
+  HostOperand probe_by_call(const PlannedInstruction& p, const PlannedAccess& a,
+                            const Address& address);
+  void keep_delta(const AccessGroup& group, const Address& address);
+  void call_stub(const void* stub);
+  void check_segment(const PlannedAccess& a, const Address& address, const Label& cannot);
+  /// The rare part of a probe.
+  struct SlowAccess {
+    const PlannedInstruction* planned;
+    const PlannedAccess* access;
+    const AccessGroup* group;
+    AddressForm form;
+    bool checks;   ///< there are jumps to `cannot`
+    u64 constant;  ///< kConstant: the address
+    i32 tag;       ///< of the entry, where it is compared with
+    Label slow, ready, cannot;
+    FlagsState before;
+    std::size_t end;  ///< index in ends_
+    unsigned pending;
+  };
+  void emit_slow_access(const SlowAccess& s);
   Address operand_address(const PlannedInstruction& p) const;
   Address stack_address(const PlannedInstruction& p) const;
   HostOperand operand(const PlannedInstruction& p, bool need_scratch);
@@ -149,10 +172,13 @@ class RegionEmitter {
   void enter_vectors();
 
   // --- Leaving (control_flow.cpp)
-  void load_site(const PlannedInstruction& p, const PlannedAccess* a);
+  Site& new_site(const PlannedInstruction& p, const PlannedAccess* a);
+  Site& load_site(const PlannedInstruction& p, const PlannedAccess* a);
   void enter_guard();
   void interpret_and_return(const PlannedInstruction& p, const FlagsState& before);
   void charge(unsigned count);
+  void settle(unsigned count, bool undo = false);
+  void finish_exit(std::size_t index);
   void leave(u64 rip, ExitKind kind);
   void leave_direct(u64 rip, unsigned pending);
   std::optional<u64> page_of(u64 rip) const;
@@ -168,6 +194,7 @@ class RegionEmitter {
   const TranslatorOptions& options_;
   TranslatedRegion* region_;
   CodeCache& cache_;
+  EmitterStorage& storage_;
   CodeCache::Chunk& chunk_;
   asmjit::CodeHolder& code_;
   asmjit::Section* rare_ = nullptr;  ///< where code that seldom runs is emitted
@@ -182,23 +209,38 @@ class RegionEmitter {
     unsigned pending = 0;
   };
   std::vector<Start> starts_;
-  std::vector<Label> block_labels_;
-  CodeMap map_;
-  OutOfLine out_of_line_{map_};  ///< may grow while it is worked off
+  std::vector<Label>& block_labels_;
+  CodeMap& map_;
+  OutOfLine& out_of_line_;
+  template <class Code>
+  void put_off(const Code& code) {
+    if (!out_of_line_.push_back(code)) failed_ = true;
+  }
   /// Where an instruction ends, and where the flags are there.
   struct InstructionEnd {
-    Label label;  ///< made when rare code wants to come back there
+    Label label;             ///< made when rare code wants to come back there
+    std::size_t offset = 0;  ///< in the main line
     FlagsState flags;
   };
   Label end_of_instruction();
-  std::deque<InstructionEnd> ends_;
+  std::size_t end_index() const { return ends_.size() - 1; }
+  std::vector<InstructionEnd> ends_;
   struct PendingExit {
     ExitRecord* record;
-    Label jump, exit;
+    Label jump, other, exit;
   };
   std::vector<PendingExit> exits_;
-  Label retired_;
-  Label body_;  ///< behind the guard
+  std::vector<std::pair<Site*, Label>> resumes_;
+  std::vector<std::pair<Site*, std::size_t>> resumes_behind_;  ///< by index in ends_
+  /// A call of a stub whose distance is known when the region has its place.
+  struct StubCall {
+    std::size_t end;  ///< offset of the byte behind it, in the main line
+    const void* stub;
+  };
+  std::vector<StubCall> stub_calls_;
+  Label retired_;  ///< leaves at the start of the region
+  Label short_;    ///< the same when the budget does not cover it
+  Label body_;     ///< behind the guard
   bool failed_ = false;
 };
 

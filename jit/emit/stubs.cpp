@@ -1,6 +1,8 @@
 // Code that all regions share: enter, leave, indirect branches, calls into C++.
 #include <asmjit/asmjit.h>
 
+#include <cstddef>
+
 #include "jit/emit/emit.h"
 #include "jit/emit/region_emitter.h"
 
@@ -119,21 +121,32 @@ void return_to_cpp(x86::Assembler& a, const Cpu& cpu) {
 
 }  // namespace
 
+namespace {
+/// Bytes of all slots but the last.
+constexpr u64 kSlotMask = (JumpTable::kSlots - 1) * sizeof(JumpTable::Slot);
+
+x86::Mem jump_slot(const Cpu& cpu, i32 offset) {
+  return x86::ptr(kFrame, kScratch, 0,
+                  static_cast<i32>(reinterpret_cast<const u8*>(cpu.jump_table.slots.data()) -
+                                   reinterpret_cast<const u8*>(&cpu.frame)) +
+                      offset,
+                  8);
+}
+/// kScratch = offset of the slot for the address in kPointer.
+void find_jump_slot(x86::Assembler& a, u64 mask) {
+  static_assert(sizeof(JumpTable::Slot) == 16);
+  a.mov(kScratch, kPointer);
+  a.shl(kScratch, 4);
+  a.and_(kScratch.r32(), Imm(mask));
+}
+}  // namespace
+
 void emit_jump_look_up(x86::Assembler& a, const Cpu& cpu, const Label& miss) {
-  const auto table = [&](const void* array) {
-    return x86::ptr(
-        kFrame, kPointer, 3,
-        static_cast<i32>(static_cast<const u8*>(array) - reinterpret_cast<const u8*>(&cpu.frame)),
-        8);
-  };
-  a.mov(kScratch, slot(cpu, &cpu.frame.jump_key));
-  a.xor_(kScratch, kPointer);
-  a.mov(kPointer, Imm(JumpTable::kFactor));
-  a.imul(kPointer, kScratch);
-  a.shr(kPointer, JumpTable::kShift);
-  a.cmp(kScratch, table(cpu.jump_table.keys.data()));
+  find_jump_slot(a, kSlotMask);
+  a.xor_(kPointer, slot(cpu, &cpu.frame.jump_key));
+  a.cmp(kPointer, jump_slot(cpu, 0));
   a.jne(miss);
-  a.jmp(table(cpu.jump_table.hosts.data()));
+  a.jmp(jump_slot(cpu, 8));
 }
 
 std::vector<u8> emit_enter_stub(Cpu& cpu) {
@@ -199,6 +212,16 @@ std::vector<u8> emit_guard_stub(Cpu& cpu, const StubTargets& targets) {
 
 std::vector<u8> emit_miss_stub(Cpu& cpu, const StubTargets& targets) {
   return assembled([&](x86::Assembler& a) {
+    // It may have been moved to another slot of its set.
+    find_jump_slot(a, kSlotMask & ~(JumpTable::kWays * sizeof(JumpTable::Slot) - 1));
+    a.xor_(kPointer, slot(cpu, &cpu.frame.jump_key));
+    for (i32 way = 0; way < static_cast<i32>(JumpTable::kWays); ++way) {
+      const Label next = a.newLabel();
+      a.cmp(kPointer, jump_slot(cpu, way * 16));
+      a.jne(next);
+      a.jmp(jump_slot(cpu, way * 16 + 8));
+      a.bind(next);
+    }
     a.mov(kScratch, Imm(reinterpret_cast<u64>(targets.no_target_exit)));
     a.jmp(slot(cpu, &cpu.frame.exit_stub));
   });
@@ -209,61 +232,195 @@ std::vector<u8> emit_dispatch_stub(Cpu& cpu) {
     const Label miss = a.newLabel();
     emit_jump_look_up(a, cpu, miss);
     a.bind(miss);
-    a.xor_(kScratch, slot(cpu, &cpu.frame.jump_key));
-    a.mov(slot(cpu, &cpu.state.regs[kRip]), kScratch);
+    a.xor_(kPointer, slot(cpu, &cpu.frame.jump_key));
+    a.mov(slot(cpu, &cpu.state.regs[kRip]), kPointer);
     a.jmp(slot(cpu, &cpu.frame.miss_stub));
   });
 }
 
+namespace {
+/// Calls `function(translator, Site, kPointer)`. The Site is in kScratch, and in rbx afterwards.
+void call_cpp(x86::Assembler& a, const StubTargets& targets, const void* function) {
+  a.mov(x86::rbx, kScratch);
+  a.mov(x86::rdi, Imm(reinterpret_cast<u64>(targets.translator)));
+  a.mov(x86::rsi, kScratch);
+  a.mov(x86::rdx, kPointer);
+  a.mov(x86::rax, Imm(reinterpret_cast<u64>(function)));
+  a.sub(x86::rsp, 8);
+  a.call(x86::rax);
+  a.add(x86::rsp, 8);
+}
+
+/// What comes after a handler, whose outcome is in eax. The block goes on behind what is emitted
+/// here, with the registers still in memory.
+void follow_handler(x86::Assembler& a, const Cpu& cpu, const StubTargets& targets) {
+  const Label go_on = a.newLabel();
+  const Label leave = a.newLabel();
+  static_assert(static_cast<u32>(HandlerOutcome::kGoOn) == 1);
+  a.cmp(x86::eax, 1);
+  a.je(go_on);
+  a.jb(leave);
+  a.add(x86::rsp, 8);
+  load_registers(a, cpu, 0);
+  a.mov(kPointer, slot(cpu, &cpu.state.regs[kRip]));
+  a.jmp(slot(cpu, &cpu.frame.dispatch_stub));
+  a.bind(leave);
+  a.add(x86::rsp, 8);
+  a.mov(x86::rax, Imm(reinterpret_cast<u64>(targets.state_exit)));
+  return_to_cpp(a, cpu);
+  a.bind(go_on);
+}
+
+/// From memory to the host's register. kScratch is used.
+void load_host_flags(x86::Assembler& a, const Cpu& cpu) {
+  a.mov(kScratch, x86::rax);
+  a.movzx(x86::eax, slot(cpu, &cpu.frame.flags, 2));
+  a.add(x86::al, 0x7f);  // OF
+  a.sahf();
+  a.mov(x86::rax, kScratch);
+}
+
+/// kScratch = entry of the shadow page table for the linear address in kPointer.
+void find_shadow_entry(x86::Assembler& a, const Cpu& cpu, i32 pushed) {
+  static const bool has_rorx = __builtin_cpu_supports("bmi2");
+  if (has_rorx) {
+    a.rorx(kScratch, kPointer, kPageShift - 5);
+  } else {
+    a.mov(kScratch, kPointer);
+    a.ror(kScratch, kPageShift - 5);
+  }
+  static_assert(sizeof(ShadowTable::Entry) == 32);
+  a.and_(kScratch.r32(), Imm((ShadowTable::kEntries - 1) << 5));
+  a.add(kScratch, slot(cpu, &cpu.frame.shadow, 8, pushed));
+}
+
+x86::Mem site_member(const x86::Gp& site, std::size_t offset, unsigned size) {
+  return x86::ptr(site, static_cast<i32>(offset), size);
+}
+}  // namespace
+
+namespace {
+/// An access that was looked up in C++ cannot be done in place; its Site is in rbx, registers are
+/// in memory, and the return address of a stub is on the stack, which is not returned to.
+void go_on_without_access(x86::Assembler& a, const Cpu& cpu, const StubTargets& targets) {
+  constexpr i32 kPushed = 8;
+  const Label by_handler = a.newLabel();
+  const Label no_vectors = a.newLabel();
+  const Label no_flags = a.newLabel();
+  a.mov(kPointer, x86::rbx);
+  a.cmp(site_member(x86::rbx, offsetof(Site, by_handler), 1), 0);
+  a.jne(by_handler);
+  load_registers(a, cpu, kPushed);
+  fetch_vectors_again(a, cpu, kPushed);
+  a.add(x86::rsp, 8);
+  a.jmp(site_member(kPointer, offsetof(Site, resume), 8));
+
+  a.bind(by_handler);
+  a.mov(slot(cpu, &cpu.frame.vectors_live, 1, kPushed), kVectorsInMemory);
+  a.mov(kScratch, x86::rbx);
+  call_cpp(a, targets, targets.interpret);
+  follow_handler(a, cpu, targets);
+  a.mov(kPointer, x86::rbx);
+  load_registers(a, cpu, kPushed);
+  a.add(x86::rsp, 8);
+  a.cmp(site_member(kPointer, offsetof(Site, vectors), 1), 0);
+  a.je(no_vectors);
+  a.call(slot(cpu, &cpu.frame.vectors_stub));
+  a.bind(no_vectors);
+  a.cmp(site_member(kPointer, offsetof(Site, load_flags), 1), 0);
+  a.je(no_flags);
+  load_host_flags(a, cpu);
+  a.bind(no_flags);
+  a.jmp(site_member(kPointer, offsetof(Site, resume), 8));
+}
+}  // namespace
+
 std::vector<u8> emit_memory_stub(Cpu& cpu, const StubTargets& targets) {
   return assembled([&](x86::Assembler& a) {
     constexpr i32 kPushed = 8;  // the return address
+    const Label cannot = a.newLabel();
     store_registers(a, cpu, kPushed);
     put_vectors_away(a, cpu, kPushed);
-    a.mov(x86::rdi, Imm(reinterpret_cast<u64>(targets.translator)));
-    a.mov(x86::rsi, kScratch);
-    a.mov(x86::rdx, kPointer);
-    a.mov(x86::rax, Imm(reinterpret_cast<u64>(targets.memory)));
-    a.sub(x86::rsp, 8);
-    a.call(x86::rax);
-    a.add(x86::rsp, 8);
+    call_cpp(a, targets, targets.memory);
     a.mov(kPointer, x86::rax);
+    a.test(x86::rax, x86::rax);
+    a.jz(cannot);
     load_registers(a, cpu, kPushed);
     fetch_vectors_again(a, cpu, kPushed);
-    a.mov(kScratch, slot(cpu, &cpu.frame.entry, 8, kPushed));
+    a.mov(kScratch, slot(cpu, &cpu.frame.delta, 8, kPushed));
     a.ret();
+    a.bind(cannot);
+    go_on_without_access(a, cpu, targets);
   });
+}
+
+ProbeCode emit_probe_stubs(Cpu& cpu, const StubTargets& targets) {
+  ProbeCode probes;
+  std::array<Label, ProbeStubs::kCount> labels;
+  probes.code = assembled([&](x86::Assembler& a) {
+    constexpr i32 kPushed = 8;
+    const std::array<Label, 2> slow = {a.newLabel(), a.newLabel()};
+    const Label cannot = a.newLabel();
+    for (Label& label : labels) label = a.newLabel();
+    for (const bool write : {false, true}) {
+      for (const auto result : {ProbeStubs::kDelta, ProbeStubs::kAddress}) {
+        for (unsigned log2 = 0; log2 < ProbeStubs::kSpans; ++log2) {
+          const u32 span = 1u << log2;
+          const i32 tag = write ? 8 : 0;
+          const Label miss = a.newLabel();
+          a.align(asmjit::AlignMode::kCode, 16);
+          a.bind(labels[ProbeStubs::index(write, result, span)]);
+          find_shadow_entry(a, cpu, kPushed);
+          a.sub(kPointer, x86::ptr(kScratch, tag, 8));
+          a.cmp(kPointer, Imm(static_cast<i64>(kPageSize - span)));
+          a.ja(miss);
+          if (result == ProbeStubs::kDelta) {
+            a.mov(kPointer, x86::ptr(kScratch, 24, 8));
+          } else {
+            a.add(kPointer, x86::ptr(kScratch, 16, 8));
+            a.mov(kScratch, x86::ptr(kScratch, 24, 8));
+          }
+          a.ret();
+          a.bind(miss);
+          a.add(kPointer, x86::ptr(kScratch, tag, 8));
+          a.jmp(slow[result]);
+        }
+      }
+    }
+    for (const auto result : {ProbeStubs::kDelta, ProbeStubs::kAddress}) {
+      a.bind(slow[result]);
+      store_registers(a, cpu, kPushed);
+      put_vectors_away(a, cpu, kPushed);
+      a.mov(kScratch, x86::ptr(x86::rsp, 0, 8));
+      call_cpp(a, targets, targets.access);
+      a.mov(kPointer, x86::rax);
+      a.test(x86::rax, x86::rax);
+      a.jz(cannot);
+      load_registers(a, cpu, kPushed);
+      fetch_vectors_again(a, cpu, kPushed);
+      a.mov(result == ProbeStubs::kDelta ? kPointer : kScratch,
+            slot(cpu, &cpu.frame.delta, 8, kPushed));
+      a.ret();
+    }
+    a.bind(cannot);
+    a.mov(x86::rbx, slot(cpu, &cpu.frame.site, 8, kPushed));
+    go_on_without_access(a, cpu, targets);
+    for (std::size_t i = 0; i < labels.size(); ++i)
+      probes.offsets[i] = a.code()->labelOffset(labels[i]);
+  });
+  return probes;
 }
 
 std::vector<u8> emit_interpret_stub(Cpu& cpu, const StubTargets& targets) {
   return assembled([&](x86::Assembler& a) {
     constexpr i32 kPushed = 8;
-    const Label leave = a.newLabel();
-    const Label dispatch = a.newLabel();
     store_registers(a, cpu, kPushed);
     put_vectors_away(a, cpu, kPushed);
     a.mov(slot(cpu, &cpu.frame.vectors_live, 1, kPushed), kVectorsInMemory);
-    a.mov(x86::rdi, Imm(reinterpret_cast<u64>(targets.translator)));
-    a.mov(x86::rsi, kScratch);
-    a.mov(x86::rax, Imm(reinterpret_cast<u64>(targets.interpret)));
-    a.sub(x86::rsp, 8);
-    a.call(x86::rax);
-    a.add(x86::rsp, 8);
-    static_assert(static_cast<u32>(HandlerOutcome::kGoOn) == 1);
-    a.cmp(x86::eax, 1);
-    a.jb(leave);
-    a.ja(dispatch);
+    call_cpp(a, targets, targets.interpret);
+    follow_handler(a, cpu, targets);
     load_registers(a, cpu, kPushed);
     a.ret();
-    a.bind(dispatch);
-    a.add(x86::rsp, 8);
-    load_registers(a, cpu, 0);
-    a.mov(kPointer, slot(cpu, &cpu.state.regs[kRip]));
-    a.jmp(slot(cpu, &cpu.frame.dispatch_stub));
-    a.bind(leave);
-    a.add(x86::rsp, 8);
-    a.mov(x86::rax, Imm(reinterpret_cast<u64>(targets.state_exit)));
-    return_to_cpp(a, cpu);
   });
 }
 

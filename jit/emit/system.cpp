@@ -22,14 +22,13 @@ void RegionEmitter::emit_interrupt_flag(const PlannedInstruction& p) {
   a_.jne(waiting);
   a_.or_(state_mem(&cpu_.state.flags, 4), Imm(kFlagIf));
   (void)end_of_instruction();
-  out_of_line_.push_back(
-      [=, this, planned = &p, end = &ends_.back(), before = flags_, pending = pending_] {
-        a_.bind(waiting);
-        flags_ = before;
-        pending_ = pending;
-        interpret_and_return(*planned, end->flags);
-        a_.jmp(end->label);
-      });
+  put_off([=, this, planned = &p, end = end_index(), before = flags_, pending = pending_] {
+    a_.bind(waiting);
+    flags_ = before;
+    pending_ = pending;
+    interpret_and_return(*planned, ends_[end].flags);
+    a_.jmp(ends_[end].label);
+  });
 }
 
 void RegionEmitter::emit_push_flags(const PlannedInstruction& p) {
@@ -81,7 +80,7 @@ void RegionEmitter::emit_load_segment(const PlannedInstruction& p) {
   a_.mov(state_mem(&s.base, 8), kPointer);
   a_.mov(cpu_mem(TranslatorAccess::active_base(cpu_, insn.reg), 8), kPointer);
   a_.mov(cpu_mem(TranslatorAccess::segment(cpu_, insn.reg).base, 8), kPointer);
-  out_of_line_.push_back([=, this, planned = &p, pending = pending_] {
+  put_off([=, this, planned = &p, pending = pending_] {
     a_.bind(unusual);
     flags_ = {};
     pending_ = pending;

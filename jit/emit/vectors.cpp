@@ -88,13 +88,13 @@ void RegionEmitter::enter_vectors() {
     a_.je(absent);
   }
   a_.bind(there);
-  out_of_line_.push_back([=, this] {
+  put_off([=, this] {
     a_.bind(absent);
     a_.call(frame_mem(&cpu_.frame.vectors_stub, 8));
     if (masked) {
       // Unmasked exceptions are the interpreter's business.
       a_.cmp(frame_mem(&cpu_.frame.vectors_live, 1), kVectorsLive);
-      a_.jne(retired_);
+      a_.jne(short_);
     }
     a_.jmp(there);
   });

@@ -79,7 +79,7 @@ void run_loop(BenchMachine& m, u32 rounds) {
 
 TEST(RegionObserver, EveryInstructionHasItsCodeInAscendingRanges) {
   Watched watched;
-  run_loop(watched.machine, 5000);
+  run_loop(watched.machine, kRunsToSuperblock + 3000);
   ASSERT_FALSE(watched.witness.regions.empty());
   for (const auto& [id, region] : watched.witness.regions) {
     ASSERT_FALSE(region.ranges.empty());
@@ -116,7 +116,7 @@ TEST(RegionObserver, ProbesHaveRareParts) {
 
 TEST(RegionObserver, CountersAddUpToTheRoundsOfALoop) {
   Watched watched;
-  constexpr u32 kRounds = 5000;
+  constexpr u32 kRounds = kRunsToSuperblock + 3000;
   run_loop(watched.machine, kRounds);
   // The loop's block begins with the store; it ran once each round, in the interpreter at first.
   u64 rounds = 0;
@@ -143,7 +143,7 @@ TEST(RegionObserver, CountingChangesNothingForTheGuest) {
 
 TEST(RegionObserver, ChangedCodeRetiresAndASuperblockTakesOver) {
   Watched watched;
-  run_loop(watched.machine, 5000);
+  run_loop(watched.machine, kRunsToSuperblock + 3000);
   unsigned superseded = 0;
   for (const auto& [id, cause] : watched.witness.gone)
     superseded += cause == RetireCause::kSuperseded ? 1 : 0;
@@ -159,7 +159,7 @@ TEST(RegionObserver, ChangedCodeRetiresAndASuperblockTakesOver) {
 
 TEST(RegionObserver, PlansTellOfProbesFlagsAndWays) {
   Watched watched;
-  run_loop(watched.machine, 5000);
+  run_loop(watched.machine, kRunsToSuperblock + 3000);
   std::string all;
   for (const auto& [id, region] : watched.witness.regions) {
     for (const std::string& line : region.plan) all += line + "\n";

@@ -32,7 +32,34 @@ void serialize() {
       : "memory", "cc");
 }
 
+constexpr u64 kHugePage = 2 * kMiB;
+
+/// A second view of the pages, where huge pages can begin.
+void* map_aligned(void* writable, std::size_t bytes) {
+  void* room = mmap(nullptr, bytes + kHugePage, PROT_NONE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (room == MAP_FAILED) return mremap(writable, 0, bytes, MREMAP_MAYMOVE);
+  u8* const first = static_cast<u8*>(room);
+  u8* const aligned = first + (-reinterpret_cast<u64>(first) & (kHugePage - 1));
+  if (aligned != first) munmap(first, static_cast<std::size_t>(aligned - first));
+  munmap(aligned + bytes, static_cast<std::size_t>(first + kHugePage - aligned));
+  return mremap(writable, 0, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, aligned);
+}
+
 }  // namespace
+
+void ExecutableMemory::pack(const void* run_begin, const void* run_end) {
+#ifdef MADV_COLLAPSE
+  constexpr int kCollapse = MADV_COLLAPSE;
+#else
+  constexpr int kCollapse = 25;  // Linux 6.1
+#endif
+  u8* const begin = const_cast<u8*>(static_cast<const u8*>(run_begin));
+  u8* const first = begin + (-reinterpret_cast<u64>(begin) & (kHugePage - 1));
+  const u64 end = reinterpret_cast<u64>(run_end) & ~(kHugePage - 1);
+  if (end <= reinterpret_cast<u64>(first)) return;
+  (void)madvise(first, static_cast<std::size_t>(end - reinterpret_cast<u64>(first)), kCollapse);
+}
 
 ExecutableMemory::~ExecutableMemory() {
   if (write_view_ != nullptr) munmap(write_view_, bound_);
@@ -49,7 +76,7 @@ bool ExecutableMemory::map() {
     refused_ = true;
     return false;
   }
-  void* runnable = mremap(writable, 0, bound_, MREMAP_MAYMOVE);
+  void* runnable = map_aligned(writable, bound_);
   if (runnable != MAP_FAILED && mprotect(runnable, bound_, PROT_READ | PROT_EXEC) != 0) {
     munmap(runnable, bound_);
     runnable = MAP_FAILED;

@@ -24,6 +24,9 @@ class ExecutableMemory {
   void write(const void* run_address, std::span<const u8> code);
   /// The same when another write() follows before the code is run.
   void write_unserialized(const void* run_address, std::span<const u8> code);
+  /// Code in this range is complete. Whole huge pages of it become such pages, which saves the host
+  /// translations of its own; that needs Linux 6.1 and is left undone where it cannot be had.
+  void pack(const void* run_begin, const void* run_end);
   const u8* run_view() const { return run_view_; }
   std::size_t bound() const { return bound_; }
   bool usable() const { return !refused_; }

@@ -122,19 +122,26 @@ const char* explain_host(const CpuCase& test, const Row& r, const CpuOutcome& ho
     default:
       break;
   }
+  const std::string_view name = operation_info(r.operation).mnemonic;
+  if ((name.starts_with("vpextr") || name.starts_with("vpinsr")) && test.mode != CaseMode::k64 &&
+      host.fault == kVectorUd)
+    return "AMD's processors: VEX.W is not ignored outside 64-bit mode";
+  if (name == "int1") return "AMD's hypervisors: the trap of INT1 is reported as a fault";
+  if (name == "sysexit" && host.fault == kVectorGp)
+    return "AMD's processors have no SYSEXIT in long mode; a hypervisor may put it in";
+  if (name == "retf" && host.fault == kVectorPf && guest.fault == kVectorGp)
+    return "AMD's processors: a far return that faults may read beyond its operands";
   const bool short_address =
       std::find(test.bytes.begin(), test.bytes.end(), 0x67) != test.bytes.end();
   if (operation_info(r.operation).category == Category::kString &&
       (host.fault >= 0 || short_address))
     return "AMD's processors: flags of a comparison that faults, upper halves after 67h";
-  if (operation_info(r.operation).mnemonic.starts_with("sha") && guest.fault == kVectorGp &&
-      host.fault != kVectorGp)
+  if (name.starts_with("sha") && guest.fault == kVectorGp && host.fault != kVectorGp)
     return "AMD's processors: no alignment for the SHA instructions";
   if (operation_info(r.operation).category == Category::kX87 && host.fault == kVectorPf &&
       guest.fault < 0)
     return "AMD's processors: the page of an x87 store before its unmasked exception";
-  if (operation_info(r.operation).mnemonic.find("gather") != std::string_view::npos &&
-      host.fault >= 0)
+  if (name.find("gather") != std::string_view::npos && host.fault >= 0)
     return "elements gathered before a fault";
   return nullptr;
 }

@@ -1,0 +1,22 @@
+// Flags that are nowhere, but can be had again from registers.
+#pragma once
+
+#include "cpu/state.h"
+
+namespace dragoman {
+
+/// An instruction that sets all arithmetic flags as the last one of the guest did that wrote them,
+/// from registers as that one left them.
+struct FlagRecipe {
+  enum Kind : u8 { kNone, kCompare, kTest, kUndoAdd, kUndoSubtract } kind = kNone;
+  u8 bytes = 8;
+  u8 left = 0;    ///< general register
+  i8 right = -1;  ///< general register, or -1 for `constant`
+  i64 constant = 0;
+  u32 registers() const { return 1u << left | (right >= 0 ? 1u << right : 0u); }
+};
+
+/// Those flags.
+LazyFlags flags_by_recipe(const FlagRecipe& recipe, const CpuState& state);
+
+}  // namespace dragoman

@@ -1,0 +1,374 @@
+// Accesses off one base value share a look-up of their page: which ones can.
+#include <algorithm>
+#include <tuple>
+
+#include "cpu/execute/forms.h"
+#include "cpu/isa/rows.h"
+#include "jit/plan.h"
+#include "jit/translator.h"
+
+namespace dragoman {
+namespace {
+
+/// Bytes a shared probe may cover. A wider span meets a page's end more often.
+constexpr i64 kMaxSpan = 256;
+constexpr std::size_t kMaxSlots = std::tuple_size_v<decltype(TranslatorFrame::deltas)>;
+
+/// What is known of a register's value: an unknown number plus a constant.
+struct Value {
+  u32 symbol = 0;
+  i64 offset = 0;
+};
+
+/// Base of an access: one or two unknown numbers and a segment.
+struct BaseKey {
+  u32 base = 0, index = 0;
+  u8 scale = 0, segment = 0;
+  bool operator==(const BaseKey&) const = default;
+};
+
+/// The newest groups of bases, for reads and for writes.
+class KnownGroups {
+ public:
+  /// Index of the group, or -1.
+  int find(const BaseKey& base, bool write) const {
+    for (unsigned i = 0; i < count_; ++i) {
+      if (list_[i].write == write && list_[i].base == base) return list_[i].group;
+    }
+    return -1;
+  }
+  void set(const BaseKey& base, bool write, int group) {
+    for (unsigned i = 0; i < count_; ++i) {
+      if (list_[i].write == write && list_[i].base == base) {
+        list_[i].group = static_cast<i16>(group);
+        return;
+      }
+    }
+    if (count_ == list_.size()) {  // the one met first is the least likely to be met again
+      std::move(list_.begin() + 1, list_.end(), list_.begin());
+      --count_;
+    }
+    list_[count_++] = {base, write, static_cast<i16>(group)};
+  }
+  void keep_common(const KnownGroups& other) {
+    unsigned kept = 0;
+    for (unsigned i = 0; i < count_; ++i) {
+      if (other.find(list_[i].base, list_[i].write) == list_[i].group) list_[kept++] = list_[i];
+    }
+    count_ = kept;
+  }
+  void clear() { count_ = 0; }
+
+ private:
+  struct Known {
+    BaseKey base;
+    bool write = false;
+    i16 group = -1;
+  };
+  std::array<Known, 40> list_;
+  unsigned count_ = 0;
+};
+
+struct Values {
+  std::array<Value, 17> registers;  // [kZeroRegister] is the constant 0
+  KnownGroups groups;
+};
+
+class Grouper {
+ public:
+  Grouper(const Cpu& cpu, RegionPlan& plan) : plan_(plan), wide_(plan.code_bits == 64) {
+    key_ = TranslatorAccess::current_mode_key(cpu);
+  }
+
+  void run() {
+    find_constants();
+    if (plan_.blocks.size() > 1 || plan_.blocks[0].loop_head) {
+      find_edges();
+      find_dominators();
+    }
+    for (std::size_t i = 0; i < plan_.blocks.size(); ++i) {
+      PlannedBlock& b = plan_.blocks[i];
+      Values values = b.parent >= 0 ? at_edge(static_cast<std::size_t>(b.parent), b.parent_index)
+                                    : start_of_join(i);
+      for (unsigned k = 0; k < b.instructions.size(); ++k) {
+        PlannedInstruction& p = b.instructions[k];
+        step(p, values);
+        if (p.target >= 0) at_edge_.push_back({{i, k}, values});
+      }
+      if (b.next >= 0)
+        at_edge_.push_back({{i, static_cast<unsigned>(b.instructions.size() - 1)}, values});
+    }
+    assign_slots();
+  }
+
+ private:
+  /// Registers nothing in the region writes: their values are the same wherever control comes from.
+  void find_constants() {
+    u32 written = 0;
+    for (const PlannedBlock& b : plan_.blocks) {
+      for (const PlannedInstruction& p : b.instructions) written |= p.registers_written;
+    }
+    constants_ = ~written & 0xffff;
+    symbols_ = 16;  // 1 to 16 are the registers as the region found them
+  }
+
+  struct Edge {
+    std::size_t from;
+    unsigned at;
+  };
+  void find_edges() {
+    edges_to_.resize(plan_.blocks.size());
+    for (std::size_t i = 0; i < plan_.blocks.size(); ++i) {
+      const PlannedBlock& b = plan_.blocks[i];
+      for (unsigned k = 0; k < b.instructions.size(); ++k) {
+        const int target = b.instructions[k].target;
+        if (target >= 0) edges_to_[static_cast<std::size_t>(target)].push_back({i, k});
+      }
+      if (b.next >= 0) {
+        edges_to_[static_cast<std::size_t>(b.next)].push_back(
+            {i, static_cast<unsigned>(b.instructions.size() - 1)});
+      }
+    }
+  }
+
+  /// dominators_[b]: blocks on every way from the entry to b.
+  void find_dominators() {
+    const std::size_t count = plan_.blocks.size();
+    static_assert(kMaxRegionBlocks <= 64);
+    dominators_.assign(count, ~u64{0});
+    dominators_[0] = 1;
+    for (bool changed = true; changed;) {
+      changed = false;
+      for (std::size_t i = 1; i < count; ++i) {
+        u64 set = ~u64{0};
+        for (const Edge& e : edges_to_[i]) set &= dominators_[e.from];
+        set |= u64{1} << i;
+        changed |= set != dominators_[i];
+        dominators_[i] = set;
+      }
+    }
+  }
+
+  /// Where several ways meet, only what all of them bring is known. A way round a loop brings what
+  /// the loop was entered with: slots are never used again for another group.
+  Values start_of_join(std::size_t index) {
+    Values values;
+    for (unsigned r = 0; r < 16; ++r)
+      values.registers[r] = constants_ >> r & 1 ? Value{r + 1, 0} : fresh();
+    if (index == 0) return values;
+    bool first = true;
+    for (const Edge& e : edges_to_[index]) {
+      if (dominators_[e.from] >> index & 1) continue;  // round the loop
+      if (e.from >= index) {
+        values.groups.clear();
+        return values;
+      }
+      const Values& from = at_edge(e.from, e.at);
+      if (first) {
+        values.groups = from.groups;
+      } else {
+        values.groups.keep_common(from.groups);
+      }
+      first = false;
+    }
+    return values;
+  }
+  /// What is known where an edge leaves its block; the newest when two leave there.
+  const Values& at_edge(std::size_t from, unsigned at) const {
+    std::size_t i = at_edge_.size() - 1;
+    while (at_edge_[i].first.from != from || at_edge_[i].first.at != at) --i;
+    return at_edge_[i].second;
+  }
+
+  Value fresh() { return {++symbols_, 0}; }
+
+  /// Segments whose accesses need no look at a limit.
+  bool plain(u8 segment) const {
+    if (wide_) return true;
+    return segment_is_flat(key_, segment);
+  }
+
+  void join(PlannedAccess& access, Values& values, const BaseKey& base, i64 offset) {
+    // Differences of absolute addresses from here on would overflow: each has a probe of its own.
+    constexpr i64 kFarthest = i64{1} << 48;
+    if (offset < -kFarthest || offset > kFarthest) return;
+    access.offset = offset;
+    const auto fits = [&](int index) {
+      const AccessGroup& g = plan_.groups[static_cast<std::size_t>(index)];
+      if (access.aligned && g.align != 0 &&
+          (offset - g.align_offset) % static_cast<i64>(std::min<u32>(g.align, access.bytes)) != 0)
+        return false;
+      const i64 low = std::min(g.low, offset), high = std::max(g.high, offset + access.bytes);
+      const bool absolute = base.base == 0 && base.index == 0;
+      if (absolute && (low ^ (high - 1)) >> kPageShift != 0) return false;  // never on one page
+      return high - low <= kMaxSpan;
+    };
+    int found = -1;
+    if (const int w = values.groups.find(base, true); w >= 0 && fits(w)) {
+      found = w;
+    } else if (const int r = values.groups.find(base, false); !access.write && r >= 0 && fits(r)) {
+      found = r;
+    }
+    if (found < 0) {
+      found = static_cast<int>(plan_.groups.size());
+      plan_.groups.push_back({access.write, offset, offset + access.bytes, 0, 0, 0, -1});
+      access.leader = true;
+      values.groups.set(base, access.write, found);
+      if (access.write) values.groups.set(base, false, found);
+    }
+    AccessGroup& g = plan_.groups[static_cast<std::size_t>(found)];
+    g.low = std::min(g.low, offset);
+    g.high = std::max(g.high, offset + access.bytes);
+    ++g.members;
+    if (access.aligned && access.bytes > g.align) {
+      g.align = access.bytes;
+      g.align_offset = offset;
+    }
+    access.group = static_cast<i16>(found);
+  }
+
+  void operand_access(PlannedInstruction& p, Values& values) {
+    PlannedAccess& access = p.operand;
+    const Instruction& insn = *p.insn;
+    if (!access.present || insn.address_size * 8u != plan_.code_bits || !plain(insn.segment) ||
+        insn.has(kInsnLock) || row(insn.row).operation == Operation::kXchg)
+      return;
+    const u8 segment = wide_ && insn.segment < kFs ? 0 : insn.segment;
+    i64 offset = insn.displacement;
+    BaseKey base{0, 0, 0, segment};
+    if (has_absolute_offset(insn)) {
+      offset = static_cast<i64>(insn.immediate);
+    } else if (insn.base == kRip) {
+      offset += static_cast<i64>(p.next_rip);
+    } else {
+      const Value b = insn.base == kZeroRegister ? Value{} : values.registers[insn.base];
+      const Value x = insn.index == kZeroRegister ? Value{} : values.registers[insn.index];
+      offset += b.offset + x.offset * (i64{1} << insn.scale);
+      base = {b.symbol, x.symbol, x.symbol == 0 ? u8{0} : insn.scale, segment};
+    }
+    join(access, values, base, offset);
+  }
+
+  void stack_access(PlannedInstruction& p, Values& values, i64 at, Gpr base) {
+    if (!p.stack.present || plan_.stack_mask != size_mask(plan_.code_bits / 8) || !plain(kSs))
+      return;
+    const Value sp = values.registers[base];
+    join(p.stack, values, {sp.symbol, 0, 0, wide_ ? u8{0} : u8{kSs}}, sp.offset + at);
+  }
+
+  void step(PlannedInstruction& p, Values& values) {
+    const Instruction& insn = *p.insn;
+    auto& regs = values.registers;
+    const bool full = insn.operand_size * 8u == plan_.code_bits;
+    operand_access(p, values);
+    const i64 size = insn.operand_size;
+    switch (p.how) {
+      case Emission::kPush:
+      case Emission::kPushFlags:
+      case Emission::kCall:
+        stack_access(p, values, -size, kRsp);
+        regs[kRsp].offset -= size;
+        return;
+      case Emission::kPop:
+      case Emission::kReturn:
+        stack_access(p, values, 0, kRsp);
+        regs[kRsp].offset += size;
+        if (p.how == Emission::kPop) regs[insn.reg] = fresh();
+        return;
+      case Emission::kLeave:
+        stack_access(p, values, 0, kRbp);
+        regs[kRsp] = regs[kRbp];
+        regs[kRsp].offset += size;
+        regs[kRbp] = fresh();
+        return;
+      case Emission::kLea:
+        if (full && insn.base < 16 && insn.index == kZeroRegister &&
+            insn.address_size == insn.operand_size) {
+          Value v = regs[insn.base];
+          v.offset += insn.displacement;
+          regs[insn.reg] = v;
+          return;
+        }
+        break;
+      case Emission::kCopied:
+        if (full && copied_value(p, values)) return;
+        break;
+      case Emission::kInterpreted:
+        for (unsigned r = 0; r < 16; ++r) regs[r] = fresh();
+        values.groups.clear();
+        return;
+      case Emission::kLoadSegment:
+      case Emission::kSwapGs:
+        values.groups.clear();
+        return;
+      default:
+        break;
+    }
+    for (unsigned r = 0; r < 16; ++r) {
+      if (p.registers_written >> r & 1) regs[r] = fresh();
+    }
+  }
+
+  /// MOV between registers, ADD, SUB, INC, DEC by a constant keep a value known.
+  bool copied_value(const PlannedInstruction& p, Values& values) {
+    const Row& r = row(p.insn->row);
+    const OperandUses& uses = p.uses;
+    if (uses.memory || uses.count == 0 || uses.list[0].gpr < 0 ||
+        uses.list[0].bytes * 8 != plan_.code_bits)
+      return false;
+    Value& target = values.registers[static_cast<std::size_t>(uses.list[0].gpr)];
+    const i64 constant =
+        static_cast<i64>(sign_extend(p.insn->immediate, 8u * std::min<u8>(uses.list[0].bytes, 8)));
+    const bool by_constant = uses.count > 1 && uses.list[1].immediate;
+    switch (r.operation) {
+      case Operation::kMov:
+        if (uses.count < 2 || uses.list[1].gpr < 0) return false;
+        target = values.registers[static_cast<std::size_t>(uses.list[1].gpr)];
+        return true;
+      case Operation::kAdd:
+        if (by_constant) target.offset += constant;
+        return by_constant;
+      case Operation::kSub:
+        if (by_constant) target.offset -= constant;
+        return by_constant;
+      case Operation::kInc:
+        ++target.offset;
+        return true;
+      case Operation::kDec:
+        --target.offset;
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  void assign_slots() {
+    int slot = 0;
+    for (AccessGroup& g : plan_.groups) {
+      if (g.members > 1 && slot < static_cast<int>(kMaxSlots)) g.slot = slot++;
+    }
+    for (PlannedBlock& b : plan_.blocks) {
+      for (PlannedInstruction& p : b.instructions) {
+        for (PlannedAccess* access : {&p.operand, &p.stack}) {
+          if (access->group >= 0 && plan_.groups[static_cast<std::size_t>(access->group)].slot < 0)
+            access->group = -1;
+        }
+      }
+    }
+  }
+
+  RegionPlan& plan_;
+  bool wide_;
+  u32 key_ = 0;
+  u32 symbols_ = 0;
+  u32 constants_ = 0;
+  std::vector<std::vector<Edge>> edges_to_;
+  std::vector<u64> dominators_;
+  std::vector<std::pair<Edge, Values>> at_edge_;
+};
+
+}  // namespace
+
+void share_probes(const Cpu& cpu, RegionPlan& plan) { Grouper(cpu, plan).run(); }
+
+}  // namespace dragoman
