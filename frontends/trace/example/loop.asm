@@ -1,7 +1,7 @@
-; The guided example of README.md: goes over a structure 5000 times and calls a small function.
+; The guided example of README.md: goes over a structure 50000 times and calls a small function.
 ; nasm -f bin -o loop.bin loop.asm
 bits 64
-  mov ecx, 5000
+  mov ecx, 50000
 next:
   mov rdx, [rsi]        ; two fields of a structure, off the same register
   add rax, [rsi+8]
