@@ -117,8 +117,7 @@ void Cpu::update_mode() {
                           : state.cpl == 3                                    ? kViewUser
                           : (state.flags & kFlagAc) && (state.cr4 & kCr4Smap) ? kViewSupervisorAc
                                                                               : kViewSupervisor;
-  shadow_ = &spaces_->view(view);
-  frame.shadow = shadow_;
+  frame.shadow = &spaces_->view(view);
 
   mode_key_ = (mode_.code_bits >> 5) | (big_stack ? 1u << 2 : 0) | (u32{state.cpl} << 3) |
               (v86_mode ? 1u << 5 : 0) | (protect ? 1u << 6 : 0) |
@@ -146,7 +145,6 @@ void Cpu::update_fetch_context() {
     mode.limit = state.segments[kCs].limit;
   }
   const u32 id = spaces_->fetch_context(mode, state.cpl == 3);
-  fetch_context_ = u64{id} << 32;
   frame.fetch_context = id;
   frame.jump_key = JumpTable::context_key(id);
   if (__builtin_expect(id >> AddressSpaces::kEpochShift != jump_epoch_, 0)) {

@@ -214,7 +214,7 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   [[nodiscard]] bool begin_modify(unsigned segment, u64 offset, Modify<T>& m) {
     u64 linear;
     if (!segment_linear(segment, offset, sizeof(T), AccessType::kWrite, linear)) return false;
-    const ShadowTable::Entry& e = shadow_->entry(linear >> kPageShift);
+    const ShadowTable::Entry& e = frame.shadow->entry(linear >> kPageShift);
     m.linear = linear;
     if (e.writable(linear, sizeof(T))) {
       m.host = reinterpret_cast<u8*>(linear + e.delta);
@@ -285,7 +285,7 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
 
   template <class T>
   [[nodiscard]] bool read_linear(u64 linear, T& value, unsigned segment = kDs) {
-    const ShadowTable::Entry& e = shadow_->entry(linear >> kPageShift);
+    const ShadowTable::Entry& e = frame.shadow->entry(linear >> kPageShift);
     if (__builtin_expect(e.readable(linear, sizeof(T)), 1)) {
       __builtin_memcpy(&value, reinterpret_cast<const u8*>(linear + e.delta), sizeof(T));
       return true;
@@ -295,7 +295,7 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   }
   template <class T>
   [[nodiscard]] bool write_linear(u64 linear, T value, unsigned segment = kDs) {
-    const ShadowTable::Entry& e = shadow_->entry(linear >> kPageShift);
+    const ShadowTable::Entry& e = frame.shadow->entry(linear >> kPageShift);
     if (__builtin_expect(e.writable(linear, sizeof(T)), 1)) {
       __builtin_memcpy(reinterpret_cast<u8*>(linear + e.delta), &value, sizeof(T));
       return true;
@@ -353,10 +353,10 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   void flush_tlb_of(u16 pcid);
   void flush_tlb_of_all();
   /// Names what instruction fetches see: an identity of the address space as the processor caches
-  /// it, the mode, and outside 64-bit mode the base and limit of CS, in bits 63:32; the lower half
-  /// is 0. While it stays the same, and whenever it comes back, a linear address that find_block()
-  /// found code at under it leads to the same physical page with the same rights.
-  u64 fetch_context() const { return fetch_context_; }
+  /// it, the mode, and outside 64-bit mode the base and limit of CS. Never 0. While it stays the
+  /// same, and whenever it comes back, a linear address that find_block() found code at under it
+  /// leads to the same physical page with the same rights.
+  u32 fetch_context() const { return frame.fetch_context; }
   /// Reloads the four PAE PDPTEs from CR3; false with #GP(0) for reserved bits.
   [[nodiscard]] bool load_pdptes(u64 cr3);
   /// Base added to offsets in `segment`: zero for ES, CS, SS, DS in 64-bit mode.
@@ -511,9 +511,7 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   std::array<SegmentAccess, kSegmentCount> segment_access_{};
 
   std::unique_ptr<AddressSpaces> spaces_;
-  ShadowTable* shadow_ = nullptr;  ///< the view in use of the current address space
-  u64 fetch_context_ = 0;          ///< see fetch_context(); generated code reads both
-  u32 jump_epoch_ = 0;             ///< of the identities jump_table knows
+  u32 jump_epoch_ = 0;  ///< of the identities jump_table knows
   u64 map_generation_ = 0;
   bool watching_data_ = false;
   bool watching_code_ = false;
@@ -549,7 +547,7 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   /// From linear address and fetch context straight to a block.
   struct JumpEntry {
     u64 linear = ~u64{0};
-    u64 fetch_context = 0;
+    u32 fetch_context = 0;
     u64 block_generation = 0;
     Block* block = nullptr;
   };

@@ -27,7 +27,7 @@ const void* CodeCache::add_stub(std::span<const u8> code) {
   if (code.empty() || !memory_.map() || stubs_used_ + code.size() > kStubBytes) return nullptr;
   const u8* start = memory_.run_view() + stubs_used_;
   memory_.write(start, code);
-  stubs_used_ = (stubs_used_ + code.size() + kAlignment - 1) & ~(kAlignment - 1);
+  stubs_used_ = (stubs_used_ + code.size() + kStubAlignment - 1) & ~(kStubAlignment - 1);
   return start;
 }
 
@@ -59,7 +59,7 @@ CodeCache::Place CodeCache::place(u64 main_bytes, u64 rare_bytes) {
   const u64 before = chunk.first;
   chunk.first += main_size;
   // The huge page before the current one is full.
-  constexpr u64 kHugePage = 2 * kMiB;
+  constexpr u64 kHugePage = ExecutableMemory::kHugePage;
   if (before / kHugePage != chunk.first / kHugePage) {
     const u64 full = chunk.first / kHugePage * kHugePage;
     if (full >= chunk.begin + kHugePage)

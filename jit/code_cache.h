@@ -64,8 +64,6 @@ struct GuardedPage {
   u64 delta = 0;   ///< host minus linear address
 };
 
-/// Runs of a translated block before it becomes the head of a superblock.
-inline constexpr i32 kRunsToSuperblock = 12000;
 /// Counter of a region that had its chance.
 inline constexpr i32 kNoSuperblock = 0x7fffffff;
 
@@ -74,9 +72,10 @@ struct TranslatedRegion {
   u64 rip = 0;
   u32 limit = 0;  ///< of CS outside 64-bit mode: the code was checked against it
   bool narrow = false;
-  bool hot = false;             ///< second tier
-  bool dead = false;            ///< its bytes changed
-  u32 counter = 0;              ///< index in Cpu::run_counters of what is left to a superblock
+  bool hot = false;   ///< second tier
+  bool dead = false;  ///< its bytes changed
+  /// Index in Cpu::run_counters of the runs left to a superblock; 0 where they are not counted.
+  u32 counter = 0;
   u32 context = 0;              ///< fetch context its pages were looked up in last
   unsigned chunk = 0;           ///< of the code cache
   u64 id = 0;                   ///< counts translations
@@ -133,7 +132,7 @@ class CodeCache {
     memory_.write_unserialized(place.rare, rare);
     memory_.write(place.main, main);
   }
-  /// The region whose main line, or null, holds a run address.
+  /// The region whose main line holds a run address, or null.
   TranslatedRegion* region_at(const u8* address);
   /// Run addresses of a chunk's code.
   std::span<const u8> code_of(const Chunk& chunk) const {
@@ -143,7 +142,7 @@ class CodeCache {
 
  private:
   static constexpr u64 kStubBytes = 16 * kKiB;
-  static constexpr u64 kAlignment = 8;
+  static constexpr u64 kAlignment = 8, kStubAlignment = 64;
 
   void empty(Chunk& chunk);
 

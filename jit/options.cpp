@@ -9,6 +9,7 @@ namespace {
 constexpr TranslatorOptionInfo kInfos[] = {
     {"cache", "size of the code cache, 1M to 1G (256M)"},
     {"threshold", "runs of a block before it is translated, 1 to 1000000 (12)"},
+    {"superblock_threshold", "runs of a translated block before it heads a superblock (12000)"},
     {"links", "jumps from block to block without a look-up"},
     {"liveness", "flags nobody reads are not saved"},
     {"probes", "one look at the shadow page table for nearby accesses"},
@@ -79,11 +80,12 @@ Result<void> set_translator_option(TranslatorOptions& options, std::string_view 
     options.cache_bytes = *bytes;
     return {};
   }
-  if (name == "threshold") {
+  if (name == "threshold" || name == "superblock_threshold") {
     const auto runs = parse_number(value, false);
     if (!runs || *runs < 1 || *runs > 1000000)
-      return error("'threshold={}' of -accel jit: give a number from 1 to 1000000", value);
-    options.runs_before_translation = static_cast<u32>(*runs);
+      return error("'{}={}' of -accel jit: give a number from 1 to 1000000", name, value);
+    (name == "threshold" ? options.runs_before_translation : options.runs_before_superblock) =
+        static_cast<u32>(*runs);
     return {};
   }
   std::string known;

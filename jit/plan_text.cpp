@@ -286,4 +286,15 @@ std::string frame_member_name(const Cpu& cpu, i64 offset) {
   return "";
 }
 
+std::string probe_stub_name(const Cpu& cpu, u64 address) {
+  const auto& stubs = cpu.frame.probe_stubs;
+  for (unsigned i = 0; i < ProbeStubs::kCount; ++i) {
+    if (reinterpret_cast<u64>(stubs[i]) != address) continue;
+    const bool write = i >= ProbeStubs::index(true, ProbeStubs::kDelta, 1);
+    return fmt::format("probe of {} bytes for {}", 1u << i % ProbeStubs::kSpans,
+                       write ? "writing" : "reading");
+  }
+  return "";
+}
+
 }  // namespace dragoman

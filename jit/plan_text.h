@@ -36,4 +36,7 @@ std::string plan_summary(const RegionPlan& plan, const RegionRequest& request);
 /// What generated code reaches at [rsp + offset]: "budget", "deltas[2]", "rip" ..., or "".
 std::string frame_member_name(const Cpu& cpu, i64 offset);
 
+/// "probe of 8 bytes for reading", of shared code at a host address that looks a page up; else "".
+std::string probe_stub_name(const Cpu& cpu, u64 address);
+
 }  // namespace dragoman

@@ -73,8 +73,8 @@ struct RegionRecord {
   u64 id = 0;  ///< 1, 2, 3 ... in the order of translation
   Cpu* cpu = nullptr;
   const RegionPlan* plan = nullptr;
-  RegionRequest request;     ///< why it was made
-  u32 runs = 0;              ///< times the interpreter had run its first block
+  RegionRequest request;  ///< why it was made
+  u32 runs = 0;  ///< of its first block until then: interpreted, of a superblock translated
   std::span<const u8> code;  ///< host code as placed, the rare part behind
   HostPlace place;
   u32 entry = 0;  ///< offset of the entry

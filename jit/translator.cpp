@@ -41,7 +41,7 @@ u32 code_limit(const Cpu& cpu) { return cpu.code64() ? 0 : cpu.state.segments[kC
 
 u8* TranslatorAccess::beside_code(Cpu& cpu, u64 linear, unsigned size) {
   // The page is readable in place and may be written: else direct() or the handler has to look.
-  const ShadowTable::Entry& e = cpu.shadow_->entry(linear >> kPageShift);
+  const ShadowTable::Entry& e = cpu.frame.shadow->entry(linear >> kPageShift);
   if (!e.readable(linear, size)) return nullptr;
   u8* const host = reinterpret_cast<u8*>(linear + e.delta);
   const GuestMemory& pool = cpu.memory().memory();
@@ -64,7 +64,8 @@ u8* TranslatorAccess::beside_code(Cpu& cpu, u64 linear, unsigned size) {
 
 const ShadowTable::Fetch* TranslatorAccess::fetch_quietly(Cpu& cpu, u64 linear) {
   if (const ShadowTable::Fetch* known = fetch(cpu, linear)) return known;
-  if (!cpu.code64()) return nullptr;
+  // Breakpoints are put into blocks when find_block() meets their page for the first time.
+  if (!cpu.code64() || cpu.debug_ != nullptr) return nullptr;
   const bool pending = cpu.fault_pending_;
   const Fault fault = cpu.fault_;
   Cpu::PageWalk walk;
@@ -73,7 +74,7 @@ const ShadowTable::Fetch* TranslatorAccess::fetch_quietly(Cpu& cpu, u64 linear) 
   cpu.fault_pending_ = pending;
   cpu.fault_ = fault;
   if (!found) return nullptr;
-  cpu.enter_in_shadow(*cpu.shadow_, linear, AccessType::kExecute, walk);
+  cpu.fill_shadow(*cpu.frame.shadow, linear, AccessType::kExecute, walk);
   return fetch(cpu, linear);
 }
 
@@ -96,6 +97,9 @@ struct TranslatorCalls {
     if (host == nullptr && site->write)
       host = TranslatorAccess::beside_code(cpu, linear, site->bytes);
     cpu.frame.delta = reinterpret_cast<u64>(host) - linear;
+    // What follows then wants the flags in memory.
+    if (host == nullptr && site->recipe.kind != FlagRecipe::kNone)
+      cpu.frame.flags = packed_flags(flags_by_recipe(site->recipe, cpu.state));
     return host;
   }
 
@@ -103,11 +107,7 @@ struct TranslatorCalls {
   static u8* access(Translator* t, const u8* back, u64 linear) {
     const Site& site = t->site_of_call(back);
     t->cpu_.frame.site = &site;
-    u8* const host = memory(t, &site, linear);
-    // What follows wants the flags in memory, as if they had been saved before.
-    if (host == nullptr && site.recipe.kind != FlagRecipe::kNone)
-      t->cpu_.frame.flags = packed_flags(flags_by_recipe(site.recipe, t->cpu_.state));
-    return host;
+    return memory(t, &site, linear);
   }
 
   /// Executes one instruction by its handler.
@@ -248,13 +248,12 @@ TranslatedRegion* Translator::find(const Block& block, u64 rip, bool narrow) con
 
 /// A block that has run a fair part of what makes a superblock, or has one.
 bool Translator::runs_often(const Block& block) const {
-  constexpr i32 kFairPart = kRunsToSuperblock / 6;
+  const i32 whole = static_cast<i32>(options_.runs_before_superblock);
   const auto* translations = static_cast<const BlockTranslations*>(block.translated);
   if (translations == nullptr) return false;
   for (const TranslatedRegion* region : translations->heads) {
     const i32 left = cpu_.run_counters[region->counter];
-    if (!region->narrow && (left == kNoSuperblock || left <= kRunsToSuperblock - kFairPart))
-      return true;
+    if (region->counter != 0 && (left == kNoSuperblock || left <= whole - whole / 6)) return true;
   }
   return false;
 }
@@ -281,8 +280,9 @@ TranslatedRegion* Translator::translate(Block& block, const RegionRequest& reque
   region.pages = plan.pages;
   region.id = ++region_ids_;
   if (plan.counted) {
-    region.counter = next_counter_++ % static_cast<u32>(cpu_.run_counters.size());
-    runs_left(region) = kRunsToSuperblock;
+    const u32 counters = static_cast<u32>(cpu_.run_counters.size());
+    region.counter = next_counter_ = next_counter_ + 1 < counters ? next_counter_ + 1 : 1;
+    runs_left(region) = static_cast<i32>(options_.runs_before_superblock);
   }
   if (options_.counters) region.counters = std::make_shared<RegionCounters>();
   region.first_site = static_cast<u32>(sites);
@@ -328,7 +328,7 @@ void Translator::report(const TranslatedRegion& region, const RegionPlan& plan,
   record.cpu = &cpu_;
   record.plan = &plan;
   record.request = request;
-  record.runs = region.head->runs;
+  record.runs = request.hot ? options_.runs_before_superblock : region.head->runs;
   record.code = emitted.code;
   record.place = emitted.place;
   record.entry = emitted.place.offset_of(reinterpret_cast<u64>(region.entry));
@@ -385,7 +385,7 @@ void Translator::write_perf_map(const TranslatedRegion& region) {
 
 bool Translator::run(Cpu& cpu, Block& block, u64 budget) {
   const u64 rip = cpu.state.rip();
-  const u64 context = TranslatorAccess::current_fetch_context(cpu);
+  const u32 context = cpu.fetch_context();
   if (pending_exit_ != nullptr && (pending_exit_->rip != rip || pending_context_ != context))
     pending_exit_ = nullptr;
   const bool narrow = pending_exit_ != nullptr && pending_exit_->kind == ExitKind::kNarrow;
@@ -400,10 +400,8 @@ bool Translator::run(Cpu& cpu, Block& block, u64 budget) {
   }
   ExitRecord* const from = std::exchange(pending_exit_, nullptr);
   if (region == nullptr) return false;
-  if (block.crosses() && region->context != static_cast<u32>(context >> 32)) {
-    // find_block() has just found the same two pages.
-    region->context = static_cast<u32>(context >> 32);
-  }
+  // find_block() has just found the same two pages.
+  if (block.crosses()) region->context = context;
   if (from != nullptr && options_.links) link(*from, *region);
   if (!narrow) cpu.jump_table.set(rip ^ cpu.frame.jump_key, region->entry);
 
@@ -428,7 +426,7 @@ bool Translator::run(Cpu& cpu, Block& block, u64 budget) {
     cpu.state.rip() = exit->rip;
     if (exit->jump != nullptr) {
       pending_exit_ = exit;
-      pending_context_ = TranslatorAccess::current_fetch_context(cpu);
+      pending_context_ = cpu.fetch_context();
     }
   }
   if (finish_ != nullptr) {
@@ -450,7 +448,7 @@ void Translator::promote(Block& block, TranslatedRegion& region) {
   }
   runs_left(region) = kNoSuperblock;  // once is enough, also when nothing comes of it
   if (better == nullptr) return;
-  better->context = static_cast<u32>(TranslatorAccess::current_fetch_context(cpu_) >> 32);
+  better->context = cpu_.fetch_context();
   if (observer_ != nullptr) observer_->retired(region.id, RetireCause::kSuperseded);
   better->plain = &region;
   region.better = better;
@@ -469,7 +467,7 @@ const u8* Translator::guard(TranslatedRegion& region) {
     }
     TranslatorAccess::note_executed(cpu_, *fetch);
   }
-  region.context = static_cast<u32>(TranslatorAccess::current_fetch_context(cpu_) >> 32);
+  region.context = cpu_.fetch_context();
   return region.body;
 }
 
@@ -479,10 +477,7 @@ void Translator::link(ExitRecord& exit, TranslatedRegion& target) {
   if (exit.region->dead || target.dead || exit.linked != nullptr) return;
   const u8* const jump = exit.jump;
   if (exit.kind == ExitKind::kOtherPage) {
-    const u32 context = static_cast<u32>(pending_context_ >> 32);
-    std::array<u8, 4> id;
-    std::memcpy(id.data(), &context, 4);
-    cache_.write(jump + kOtherPageContext, id);
+    write_context(exit, pending_context_);
     cache_.write(jump, jump_code(jump, target.entry));
     cache_.write(exit.other, jump_code(exit.other, exit.other + kOtherPageLookUp));
   } else {
@@ -497,10 +492,20 @@ void Translator::link(ExitRecord& exit, TranslatedRegion& target) {
   if (exit.kind == ExitKind::kNarrow) ++narrow_count_;
 }
 
+/// Of kOtherPage: the fetch context in which the jump is taken.
+void Translator::write_context(const ExitRecord& exit, u32 context) {
+  std::array<u8, 4> id;
+  std::memcpy(id.data(), &context, 4);
+  cache_.write(exit.jump + kOtherPageContext, id);
+}
+
 void Translator::unlink(ExitRecord& exit) {
   exit.linked = nullptr;
   cache_.write(exit.jump, jump_code(exit.jump, exit.exit));
-  if (exit.kind == ExitKind::kOtherPage) cache_.write(exit.other, jump_code(exit.other, exit.exit));
+  if (exit.kind == ExitKind::kOtherPage) {
+    write_context(exit, kNoContext);
+    cache_.write(exit.other, jump_code(exit.other, exit.exit));
+  }
 }
 
 /// Takes a region out of use. It may be running, and others may be on their way to it.
@@ -531,7 +536,7 @@ void Translator::take_out_superblock(TranslatedRegion& better) {
   if (plain.dead) return;
   static constexpr std::array<u8, kPlainBody> kNop = {0x0f, 0x1f, 0x44, 0x00, 0x00};
   cache_.write(plain.entry, kNop);
-  runs_left(plain) = kRunsToSuperblock;
+  runs_left(plain) = static_cast<i32>(options_.runs_before_superblock);
 }
 
 void Translator::forget(Block& block) {

@@ -41,11 +41,10 @@ struct TranslatorAccess {
             offset(cpu, &s.write_fast)};
   }
   static u32 current_mode_key(const Cpu& cpu) { return cpu.mode_key_; }
-  static u64 current_fetch_context(const Cpu& cpu) { return cpu.fetch_context_; }
   static BlockCache& blocks(Cpu& cpu) { return *cpu.blocks_; }
   /// Where a fetch from a page goes that was executed before, if that is known.
   static const ShadowTable::Fetch* fetch(const Cpu& cpu, u64 linear) {
-    return cpu.shadow_->fetch(linear >> kPageShift);
+    return cpu.frame.shadow->fetch(linear >> kPageShift);
   }
   /// The same, found out by a walk of the page tables if that shows nowhere; null where a fetch
   /// would fault or leave a trace. 64-bit code only.
@@ -126,6 +125,7 @@ class Translator final : public Translation {
   void make_room(const RegionPlan& plan);
   void empty_chunk(unsigned index);
   void link(ExitRecord& exit, TranslatedRegion& target);
+  void write_context(const ExitRecord& exit, u32 context);
   void unlink(ExitRecord& exit);
   void retire(TranslatedRegion& region, RetireCause cause = RetireCause::kBytesChanged);
   void take_out_superblock(TranslatedRegion& better);
@@ -141,7 +141,7 @@ class Translator final : public Translation {
   EmitterStoragePointer storage_;
   RegionObserver* observer_ = nullptr;
   u64 region_ids_ = 0;
-  u32 next_counter_ = 0;
+  u32 next_counter_ = 0;  ///< given out last; 0 stands for none
   std::vector<std::pair<Block*, std::unique_ptr<BlockTranslations>>> owners_;
   using Enter = ExitRecord* (*)(TranslatorFrame* frame, const void* code);
   Enter enter_ = nullptr;
@@ -151,7 +151,7 @@ class Translator final : public Translation {
   const Block* finish_ = nullptr;              // block whose rest the interpreter has to execute
   unsigned finish_from_ = 0;
   ExitRecord* pending_exit_ = nullptr;  // left last; its target may have code by now
-  u64 pending_context_ = 0;
+  u32 pending_context_ = 0;
   ExitRecord state_exit_, no_target_exit_;
   std::vector<u64> interpreted_;  // by operation, from host code
   u64 translated_count_ = 0;

@@ -146,7 +146,7 @@ void Cpu::access_page(u64 linear, void* data, unsigned size, AccessType type,
 ShadowTable* Cpu::view_for(Privilege privilege) {
   switch (privilege) {
     case Privilege::kCurrent:
-      return shadow_;
+      return frame.shadow;
     case Privilege::kUser:
       return &spaces_->view(kViewUser);
     case Privilege::kImplicit:
@@ -209,7 +209,7 @@ void Cpu::enter_in_shadow(ShadowTable& table, u64 linear, AccessType type, const
 
 u8* Cpu::direct(u64 linear, unsigned size, AccessType type) {
   if ((linear & kPageMask) + size > kPageSize) return nullptr;
-  ShadowTable::Entry* e = &shadow_->entry(linear >> kPageShift);
+  ShadowTable::Entry* e = &frame.shadow->entry(linear >> kPageShift);
   const auto allowed = [&] {
     return type == AccessType::kWrite ? e->writable(linear, size) : e->readable(linear, size);
   };
@@ -223,7 +223,7 @@ u8* Cpu::direct(u64 linear, unsigned size, AccessType type) {
       fault_ = fault;
       return nullptr;
     }
-    fill_shadow(*shadow_, linear, type, walk);
+    fill_shadow(*frame.shadow, linear, type, walk);
     if (!allowed()) return nullptr;
   }
   return reinterpret_cast<u8*>(linear + e->delta);

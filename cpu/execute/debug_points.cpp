@@ -117,7 +117,7 @@ void Cpu::debug_check_access(u64 linear, unsigned size, AccessType type) {
     debug_->hit = {DebugPoints::Cause::kWatch, std::max(linear, w.address), write, w, 0, 0};
     // The block ends behind this instruction.
     const u64 code = code64() ? instruction_rip_ : code_linear(instruction_rip_);
-    if (const ShadowTable::Fetch* fetch = shadow_->fetch(code >> kPageShift)) {
+    if (const ShadowTable::Fetch* fetch = frame.shadow->fetch(code >> kPageShift)) {
       const u8* host = reinterpret_cast<const u8*>(code + fetch->delta);
       blocks_->invalidate(memory().memory().offset_of(host), 1, &cancelled_instruction);
     }

@@ -208,14 +208,14 @@ Block* Cpu::find_block() {
   recent = {rip, linear, mode_key_, state.segments[kCs].selector};
   recent_next_ = (recent_next_ + 1) % recent_.size();
 
-  JumpEntry& jump = jump_cache_[(linear ^ linear >> 16 ^ (fetch_context_ >> 32) * 0x9e3779b1) &
-                                (kJumpEntries - 1)];
-  if (jump.linear == linear && jump.fetch_context == fetch_context_ &&
+  JumpEntry& jump =
+      jump_cache_[(linear ^ linear >> 16 ^ u64{fetch_context()} * 0x9e3779b1) & (kJumpEntries - 1)];
+  if (jump.linear == linear && jump.fetch_context == fetch_context() &&
       jump.block_generation == blocks_->generation()) {
     return jump.block;
   }
 
-  const ShadowTable::Fetch* fetch = shadow_->fetch(linear >> kPageShift);
+  const ShadowTable::Fetch* fetch = frame.shadow->fetch(linear >> kPageShift);
   if (fetch == nullptr) {
     if (code64() && !canonical(linear)) {
       (void)raise(kVectorGp, 0);
@@ -223,8 +223,8 @@ Block* Cpu::find_block() {
     }
     PageWalk walk;
     if (!translate(linear, AccessType::kExecute, Privilege::kCurrent, walk)) return nullptr;
-    fill_shadow(*shadow_, linear, AccessType::kExecute, walk);
-    fetch = shadow_->fetch(linear >> kPageShift);
+    fill_shadow(*frame.shadow, linear, AccessType::kExecute, walk);
+    fetch = frame.shadow->fetch(linear >> kPageShift);
     if (fetch == nullptr) return build_uncached(linear);
     if (debug_ != nullptr) {
       cut_blocks(linear, memory().memory().offset_of(reinterpret_cast<u8*>(linear + fetch->delta)));
@@ -242,7 +242,7 @@ Block* Cpu::find_block() {
     return build_uncached(linear);
   }
   spaces_->note_executed(*fetch, state.cpl == 3);
-  jump = {linear, fetch_context_, blocks_->generation(), block};
+  jump = {linear, fetch_context(), blocks_->generation(), block};
   return block;
 }
 
@@ -255,12 +255,12 @@ Block* Cpu::find_crossing_block(u64 linear, const u8* host, u64 offset) {
   if (code64() ? !canonical(next)
                : next >> 32 != 0 || state.rip() + available > state.segments[kCs].limit)
     return nullptr;
-  const ShadowTable::Fetch* fetch = shadow_->fetch(next >> kPageShift);
+  const ShadowTable::Fetch* fetch = frame.shadow->fetch(next >> kPageShift);
   if (fetch == nullptr) {
     PageWalk walk;
     if (!translate(next, AccessType::kExecute, Privilege::kCurrent, walk)) return nullptr;
-    fill_shadow(*shadow_, next, AccessType::kExecute, walk);
-    fetch = shadow_->fetch(next >> kPageShift);
+    fill_shadow(*frame.shadow, next, AccessType::kExecute, walk);
+    fetch = frame.shadow->fetch(next >> kPageShift);
     if (fetch == nullptr) return nullptr;
   }
   spaces_->note_executed(*fetch, state.cpl == 3);

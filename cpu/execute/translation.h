@@ -10,6 +10,7 @@
 namespace dragoman {
 
 class Cpu;
+class ShadowTable;
 
 /// Shared code that looks a page up for an access, by kind of access and how far it reaches.
 struct ProbeStubs {
@@ -31,15 +32,15 @@ struct alignas(64) TranslatorFrame {
   std::array<u64, 3> high{};  ///< guest r13, r14, r15
   u64 flags = 0;     ///< guest arithmetic flags: AH as LAHF gives it in bits 15:8, OF in bit 0
   u64 jump_key = 0;  ///< of the fetch context, see JumpTable
-  const void* shadow = nullptr;  ///< shadow page table in use
-  u32 fetch_context = 0;         ///< identity, see Cpu::fetch_context()
-  u8 vectors_live = 0;           ///< XMM/YMM and MXCSR of the guest are in the host's registers
-  std::array<u64, 24> deltas{};  ///< host minus guest address of pages that were looked up
-  u64 target = 0;                ///< of an indirect branch, or a value to be pushed
-  u64 delta = 0;                 ///< host minus linear address of an access, found in C++
-  u64 block_invalidated = 0;     ///< bytes of the running region changed
-  u32 host_mxcsr = 0x1f80;       ///< what C++ code runs with
-  const void* site = nullptr;    ///< of the access that was looked up in C++ last
+  ShadowTable* shadow = nullptr;  ///< the view in use of the current address space
+  u32 fetch_context = 0;          ///< identity, see Cpu::fetch_context()
+  u8 vectors_live = 0;            ///< XMM/YMM and MXCSR of the guest are in the host's registers
+  std::array<u64, 24> deltas{};   ///< host minus guest address of pages that were looked up
+  u64 target = 0;                 ///< of an indirect branch, or a value to be pushed
+  u64 delta = 0;                  ///< host minus linear address of an access, found in C++
+  u64 block_invalidated = 0;      ///< bytes of the running region changed
+  u32 host_mxcsr = 0x1f80;        ///< what C++ code runs with
+  const void* site = nullptr;     ///< of the access that was looked up in C++ last
   const void* host_stack = nullptr;
   const void* exit_stub = nullptr;
   const void* miss_stub = nullptr;

@@ -75,18 +75,6 @@ std::string_view scratch_topic(const cs_insn& insn) {
   return memory != nullptr ? "access" : "scratch";
 }
 
-/// A call of shared code that looks a page up; empty for anything else.
-std::string note_stub(const Cpu& cpu, u64 target) {
-  const auto& stubs = cpu.frame.probe_stubs;
-  for (unsigned i = 0; i < ProbeStubs::kCount; ++i) {
-    if (reinterpret_cast<u64>(stubs[i]) != target) continue;
-    const bool write = i >= ProbeStubs::index(true, ProbeStubs::kDelta, 1);
-    return fmt::format("probe of {} bytes for {}", 1u << i % ProbeStubs::kSpans,
-                       write ? "writing" : "reading");
-  }
-  return "";
-}
-
 }  // namespace
 
 struct HostCode::Library {
@@ -177,7 +165,7 @@ std::vector<HostLine> HostCode::lines(const RecordedRegion& region, std::size_t 
                           cs_insn_group(library_->handle, insn, CS_GRP_CALL);
       if (op.type == X86_OP_IMM && branch) {
         const u64 target = static_cast<u64>(op.imm);
-        if (std::string stub = note_stub(cpu_, target); !stub.empty()) {
+        if (std::string stub = probe_stub_name(cpu_, target); !stub.empty()) {
           line.note = std::move(stub);
           line.topic = "probe";
           continue;

@@ -49,7 +49,7 @@ std::string why_made(const RecordedRegion& r) {
     return "the accesses of a group met the end of a page, so that they could not share a probe";
   if (r.request.hot)
     return fmt::format("its block ran {} times as a translation: now with the blocks around it",
-                       kRunsToSuperblock);
+                       r.runs);
   return fmt::format("its first block ran {} time{} in the interpreter", r.runs,
                      r.runs == 1 ? "" : "s");
 }

@@ -71,14 +71,12 @@ Result<void> TraceSession::finish(const std::string& statistics) {
   context.symbols = &symbols_;
   context.command = command_;
   context.statistics = statistics;
-  context.switches = {{"links", translator_.links},
-                      {"liveness", translator_.flag_liveness},
-                      {"probes", translator_.shared_probes},
-                      {"returns", translator_.returns},
-                      {"strings", translator_.strings},
-                      {"vectors", translator_.vectors},
-                      {"superblocks", translator_.superblocks},
-                      {"spaces", translator_.address_spaces}};
+  context.switches = {
+      {"links", translator_.links},          {"liveness", translator_.flag_liveness},
+      {"probes", translator_.shared_probes}, {"called_probes", translator_.called_probes},
+      {"returns", translator_.returns},      {"strings", translator_.strings},
+      {"vectors", translator_.vectors},      {"superblocks", translator_.superblocks},
+      {"spaces", translator_.address_spaces}};
   if (options_->format == TraceFormat::kChrome)
     return write_file(options_->path, json_text(trace_events(*recorder_, context)));
   const TraceDocument document(*recorder_, context);

@@ -71,9 +71,9 @@ void RegionEmitter::charge(unsigned count) {
 
 /// The region is left: `count` more instructions were executed, and of what it set aside for its
 /// longest way the rest is given back. The host's flags are lost.
-void RegionEmitter::settle(unsigned count, bool undo) {
-  const i64 owed = i64{count} - plan_.instructions;
-  if (owed != 0) a_.add(frame_mem(&cpu_.frame.budget, 8), undo ? owed : -owed);
+void RegionEmitter::settle(unsigned count) {
+  if (count != plan_.instructions)
+    a_.add(frame_mem(&cpu_.frame.budget, 8), plan_.instructions - count);
 }
 
 /// The host's flags are lost, and kScratch.
@@ -105,7 +105,7 @@ void RegionEmitter::leave(u64 rip, ExitKind kind) {
   if (kind == ExitKind::kOtherPage) {
     // A link is right only while fetches go where they went when it was made.
     e.other = a_.newLabel();
-    a_.cmp(frame_mem(&cpu_.frame.fetch_context, 4), Imm(kNoContext));
+    a_.cmp(frame_mem(&cpu_.frame.fetch_context, 4), Imm(static_cast<i32>(kNoContext)));
     a_.long_().jne(e.other);
   }
   a_.bind(e.jump);
@@ -154,46 +154,20 @@ void RegionEmitter::leave_direct(u64 rip, unsigned pending) {
   }
 }
 
-/// Target in kPointer. With `unchecked`, RET or JMP whose target may not be canonical: such a one
-/// is never in the table, so that only a miss has to look; what was done for the branch is undone
-/// then.
-void RegionEmitter::leave_indirect(const PlannedInstruction* unchecked, i64 stack_moved) {
+/// Target in kPointer, checked: the table's keys tell apart only addresses that are canonical.
+void RegionEmitter::leave_indirect() {
   count_exit(0, ExitKind::kState);
   if (!options_.returns) {
-    a_.mov(frame_mem(&cpu_.state.regs[kRip], 8), kPointer);
-    leave_unpredicted(unchecked, stack_moved);
+    a_.jmp(frame_mem(&cpu_.frame.dispatch_stub, 8));
     return;
   }
   // The look-up of the dispatch stub, here so that every branch is predicted for itself.
   const Label miss = a_.newLabel();
   emit_jump_look_up(a_, cpu_, miss);
-  put_off([=, this, pending = pending_] {
+  put_off([=, this] {
     a_.bind(miss);
-    a_.xor_(kPointer, frame_mem(&cpu_.frame.jump_key, 8));
-    a_.mov(frame_mem(&cpu_.state.regs[kRip], 8), kPointer);
-    pending_ = pending;
-    leave_unpredicted(unchecked, stack_moved);
+    a_.jmp(frame_mem(&cpu_.frame.miss_stub, 8));
   });
-}
-
-/// The same with the target in the state's RIP.
-void RegionEmitter::leave_unpredicted(const PlannedInstruction* unchecked, i64 stack_moved) {
-  if (unchecked != nullptr) {
-    const Label good = a_.newLabel();
-    a_.mov(kPointer, frame_mem(&cpu_.state.regs[kRip], 8));
-    a_.sar(kPointer, 47);
-    a_.add(kPointer, 1);
-    a_.cmp(kPointer, 1);
-    a_.jbe(good);
-    if (stack_moved != 0) move_stack_pointer(-stack_moved);
-    settle(pending_ + 1, true);
-    load_site(*unchecked, nullptr);
-    a_.call(frame_mem(&cpu_.frame.interpret_stub, 8));
-    a_.ud2();  // a branch never goes on behind itself
-    a_.bind(good);
-  }
-  a_.mov(kPointer, frame_mem(&cpu_.state.regs[kRip], 8));
-  a_.jmp(frame_mem(options_.returns ? &cpu_.frame.miss_stub : &cpu_.frame.dispatch_stub, 8));
 }
 
 u64 RegionEmitter::branch_target(const PlannedInstruction& p) const {
@@ -326,10 +300,9 @@ void RegionEmitter::emit_jump(const PlannedInstruction& p) {
     if (bytes == 4) a_.mov(kPointer.r32(), kPointer.r32());
     if (bytes == 2) a_.movzx(kPointer.r32(), kPointer.r16());
   }
-  const bool late = plan_.code_bits == 64;
-  if (!late) check_target(p);
+  check_target(p);
   settle(pending_ + 1);
-  leave_indirect(late ? &p : nullptr);
+  leave_indirect();
 }
 
 /// kPointer = the branch target of 2, 4 or 8 bytes in memory.
@@ -426,11 +399,10 @@ void RegionEmitter::emit_return(const PlannedInstruction& p) {
 /// To the target in kPointer; flags are in memory.
 void RegionEmitter::finish_return(const PlannedInstruction& p, i64 released) {
   flags_ = {};
-  const bool late = plan_.code_bits == 64;
-  if (!late) check_target(p);
+  check_target(p);
   move_stack_pointer(released);
   settle(pending_ + 1);
-  leave_indirect(late ? &p : nullptr, released);
+  leave_indirect();
 }
 
 }  // namespace dragoman

@@ -38,7 +38,7 @@ bool emit_region(Cpu& cpu, const RegionPlan& plan, const TranslatorOptions& opti
 inline constexpr int kOtherPageContext = -6 - 4;
 inline constexpr int kOtherPageLookUp = 5;
 /// No fetch context has this identity.
-inline constexpr u32 kNoContext = 0x7fffffff;
+inline constexpr u32 kNoContext = 0xffffff00;
 
 /// Of a region of the first tier: from its entry, which may be patched, to what runs all the same.
 inline constexpr unsigned kPlainBody = 5;

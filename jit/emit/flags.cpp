@@ -17,13 +17,7 @@ void RegionEmitter::save_flags() {
   a_.mov(x86::rax, kScratch);
 }
 
-void RegionEmitter::load_flags() {
-  a_.mov(kScratch, x86::rax);
-  a_.movzx(x86::eax, frame_mem(&cpu_.frame.flags, 2));
-  a_.add(x86::al, 0x7f);  // OF
-  a_.sahf();
-  a_.mov(x86::rax, kScratch);
-}
+void RegionEmitter::load_flags() { emit_load_flags(a_, cpu_); }
 
 /// Runs the recipe again. Operands come out as they went in.
 void RegionEmitter::follow_recipe(const Recipe& recipe) {

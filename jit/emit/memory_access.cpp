@@ -168,9 +168,11 @@ RegionEmitter::HostOperand RegionEmitter::probe(const PlannedInstruction& p, con
     s.constant = (constant_address(address) + static_cast<u64>(below)) & size_mask(address.size);
     const bool bad = (s.constant & kPageMask) + span > kPageSize ||
                      ((s.constant + static_cast<u64>(aligned_at)) & align) != 0;
-    if (bad) s.form = AddressForm::kGeneral;
-    if (bad && group != nullptr) s.checks = true;
-    if (!bad) s.checks = false;
+    // Nothing but the rare part is ever reached then.
+    if (bad)
+      s.form = AddressForm::kGeneral;
+    else
+      s.checks = false;
   }
   if (s.checks || group != nullptr) s.cannot = a_.newLabel();
 
@@ -178,19 +180,18 @@ RegionEmitter::HostOperand RegionEmitter::probe(const PlannedInstruction& p, con
   s.before = flags_;
   s.pending = pending_;
   s.end = end_index();
-  if (group == nullptr) (void)end_of_instruction();
+  if (group == nullptr && s.checks) (void)end_of_instruction();
 
   const Mem slot = group != nullptr
                        ? frame_mem(&cpu_.frame.deltas[static_cast<std::size_t>(group->slot)], 8)
                        : Mem();
-  const Mem shadow = frame_mem(&cpu_.frame.shadow, 8);
   HostOperand operand;
   operand.base = kPointer;
   if (s.form == AddressForm::kConstant) {
     // The entry is known, only what it says is not.
     const i32 entry = static_cast<i32>(s.constant >> (kPageShift - 5) & kEntryIndexMask);
     const i64 page = static_cast<i64>(s.constant & ~kPageMask);
-    a_.mov(kScratch, shadow);
+    a_.mov(kScratch, frame_mem(&cpu_.frame.shadow, 8));
     if (fits32(page)) {
       a_.cmp(x86::ptr(kScratch, entry + s.tag, 8), Imm(page));
     } else {
@@ -214,9 +215,7 @@ RegionEmitter::HostOperand RegionEmitter::probe(const PlannedInstruction& p, con
     a_.test(address_bits.r8(), Imm(align));
     a_.jnz(s.cannot);
   }
-  turn_round(kScratch, kPointer, kPageShift - 5);
-  a_.and_(kScratch.r32(), Imm(kEntryIndexMask));
-  a_.add(kScratch, shadow);
+  emit_find_entry(a_, cpu_);
   a_.sub(kPointer, x86::ptr(kScratch, s.tag, 8));
   a_.cmp(kPointer, Imm(static_cast<i64>(kPageSize - span)));
   a_.ja(s.slow);
@@ -259,8 +258,7 @@ void RegionEmitter::call_stub(const void* stub) {
   stub_calls_.push_back({a_.offset(), stub});
 }
 
-/// The same by shared code, found again by the address it returns to: most code runs seldom, and is
-/// the faster the shorter it is.
+/// The same by shared code, which finds its Site by the address it returns to.
 RegionEmitter::HostOperand RegionEmitter::probe_by_call(const PlannedInstruction& p,
                                                         const PlannedAccess& a,
                                                         const Address& address) {
@@ -307,12 +305,8 @@ RegionEmitter::HostOperand RegionEmitter::probe_by_call(const PlannedInstruction
     keep_delta(*group, address);
   }
   put_off([=, this, planned = &p, site = &site, pending = pending_] {
-    // The other members would find nothing in the slot: the same instructions without sharing.
-    const Label cannot = a_.newLabel();
-    a_.bind(cannot);
-    resumes_.emplace_back(site, cannot);
-    settle(pending);
-    leave(planned->rip(), ExitKind::kNarrow);
+    pending_ = pending;
+    leave_narrow(*site, *planned);
   });
   return operand;
 }
@@ -330,9 +324,8 @@ void RegionEmitter::emit_slow_access(const SlowAccess& s) {
     a_.add(kPointer, x86::ptr(kScratch, s.tag, 8));  // the linear address again
   }
   pending_ = s.pending;
-  flags_ = s.before;
-  want_flags_in_memory();
   Site& site = load_site(*s.planned, s.access);
+  if (s.before.in == FlagsIn::kRecipe) site.recipe = s.before.recipe;
   a_.call(frame_mem(&cpu_.frame.memory_stub, 8));
   if (s.form == AddressForm::kBase) {
     a_.mov(kPointer, kScratch);
@@ -341,32 +334,29 @@ void RegionEmitter::emit_slow_access(const SlowAccess& s) {
   }
   a_.jmp(s.ready);
 
+  flags_ = s.before;
   if (s.group != nullptr) {
-    // The other members would find nothing in the slot: the same instructions without sharing.
-    resumes_.emplace_back(&site, s.cannot);
     a_.bind(s.cannot);
-    flags_ = s.before;
     want_flags_in_memory();
-    settle(pending_);
-    leave(s.planned->rip(), ExitKind::kNarrow);
+    leave_narrow(site, *s.planned);
     return;
   }
   site.by_handler = true;
-  const InstructionEnd& end = ends_[s.end];
-  const bool load = end.flags.in == FlagsIn::kHost || end.flags.in == FlagsIn::kBoth;
-  Label resume = end.label;
-  if (s.checks) {
-    a_.bind(s.cannot);
-    flags_ = s.before;
-    interpret_and_return(*s.planned, {});
-  }
-  if (load) {
-    resume = a_.newLabel();
-    a_.bind(resume);
-    load_flags();
-  }
-  if (load || s.checks) a_.jmp(end.label);
-  resumes_.emplace_back(&site, resume);
+  resumes_behind_.emplace_back(&site, s.end);
+  if (!s.checks) return;
+  a_.bind(s.cannot);
+  interpret_and_return(*s.planned, ends_[s.end].flags);
+  a_.jmp(ends_[s.end].label);
+}
+
+/// The accesses of a group cannot share a look-up: the same instructions without sharing. Flags are
+/// in memory.
+void RegionEmitter::leave_narrow(Site& site, const PlannedInstruction& p) {
+  const Label here = a_.newLabel();
+  a_.bind(here);
+  resumes_.emplace_back(&site, here);
+  settle(pending_);
+  leave(p.rip(), ExitKind::kNarrow);
 }
 
 RegionEmitter::HostOperand RegionEmitter::access(const PlannedInstruction& p,

@@ -20,7 +20,7 @@ inline constexpr asmjit::x86::Gp kStackPointer = asmjit::x86::r13;  ///< the gue
 inline constexpr asmjit::x86::Gp kPointer = asmjit::x86::r14;
 inline constexpr asmjit::x86::Gp kScratch = asmjit::x86::r15;
 
-/// What is used again for every region, so that nothing is allocated.
+/// What is used again for every region.
 struct EmitterStorage {
   static constexpr std::size_t kBytes = std::size_t{1} << 20;  ///< more than any region has
   asmjit::CodeHolder code;
@@ -31,6 +31,13 @@ struct EmitterStorage {
   std::vector<asmjit::Label> block_labels;
 };
 
+// Sequences that regions and stubs share; a stub's return address lies `pushed` bytes above the
+// stack.
+
+/// kScratch = entry of the shadow page table for the linear address in kPointer. Flags are lost.
+void emit_find_entry(asmjit::x86::Assembler& a, const Cpu& cpu, i32 pushed = 0);
+/// The guest's flags, from memory to the host's register. kScratch is used.
+void emit_load_flags(asmjit::x86::Assembler& a, const Cpu& cpu);
 /// Goes on at the host code for the guest address in kPointer; to `miss` when there is none, with
 /// its key in kPointer.
 void emit_jump_look_up(asmjit::x86::Assembler& a, const Cpu& cpu, const asmjit::Label& miss);
@@ -132,6 +139,7 @@ class RegionEmitter {
     unsigned pending;
   };
   void emit_slow_access(const SlowAccess& s);
+  void leave_narrow(Site& site, const PlannedInstruction& p);
   Address operand_address(const PlannedInstruction& p) const;
   Address stack_address(const PlannedInstruction& p) const;
   HostOperand operand(const PlannedInstruction& p, bool need_scratch);
@@ -177,13 +185,12 @@ class RegionEmitter {
   void enter_guard();
   void interpret_and_return(const PlannedInstruction& p, const FlagsState& before);
   void charge(unsigned count);
-  void settle(unsigned count, bool undo = false);
+  void settle(unsigned count);
   void finish_exit(std::size_t index);
   void leave(u64 rip, ExitKind kind);
   void leave_direct(u64 rip, unsigned pending);
   std::optional<u64> page_of(u64 rip) const;
-  void leave_indirect(const PlannedInstruction* unchecked = nullptr, i64 stack_moved = 0);
-  void leave_unpredicted(const PlannedInstruction* unchecked, i64 stack_moved);
+  void leave_indirect();
   void go_to_block(int target, bool back_edge, unsigned pending);
   void check_target(const PlannedInstruction& p);
   void load_target(unsigned bytes, const HostOperand& from);

@@ -119,9 +119,6 @@ void return_to_cpp(x86::Assembler& a, const Cpu& cpu) {
   a.ret();
 }
 
-}  // namespace
-
-namespace {
 /// Bytes of all slots but the last.
 constexpr u64 kSlotMask = (JumpTable::kSlots - 1) * sizeof(JumpTable::Slot);
 
@@ -132,22 +129,53 @@ x86::Mem jump_slot(const Cpu& cpu, i32 offset) {
                       offset,
                   8);
 }
-/// kScratch = offset of the slot for the address in kPointer.
-void find_jump_slot(x86::Assembler& a, u64 mask) {
+}  // namespace
+
+void emit_find_entry(x86::Assembler& a, const Cpu& cpu, i32 pushed) {
+  static const bool has_rorx = __builtin_cpu_supports("bmi2");
+  if (has_rorx) {
+    a.rorx(kScratch, kPointer, kPageShift - 5);
+  } else {
+    a.mov(kScratch, kPointer);
+    a.ror(kScratch, kPageShift - 5);
+  }
+  static_assert(sizeof(ShadowTable::Entry) == 32);
+  a.and_(kScratch.r32(), Imm((ShadowTable::kEntries - 1) << 5));
+  a.add(kScratch, slot(cpu, &cpu.frame.shadow, 8, pushed));
+}
+
+void emit_load_flags(x86::Assembler& a, const Cpu& cpu) {
+  a.mov(kScratch, x86::rax);
+  a.movzx(x86::eax, slot(cpu, &cpu.frame.flags, 2));
+  a.add(x86::al, 0x7f);  // OF
+  a.sahf();
+  a.mov(x86::rax, kScratch);
+}
+
+void emit_jump_look_up(x86::Assembler& a, const Cpu& cpu, const Label& miss) {
   static_assert(sizeof(JumpTable::Slot) == 16);
   a.mov(kScratch, kPointer);
   a.shl(kScratch, 4);
-  a.and_(kScratch.r32(), Imm(mask));
-}
-}  // namespace
-
-void emit_jump_look_up(x86::Assembler& a, const Cpu& cpu, const Label& miss) {
-  find_jump_slot(a, kSlotMask);
+  a.and_(kScratch.r32(), Imm(kSlotMask));
   a.xor_(kPointer, slot(cpu, &cpu.frame.jump_key));
   a.cmp(kPointer, jump_slot(cpu, 0));
   a.jne(miss);
   a.jmp(jump_slot(cpu, 8));
 }
+
+namespace {
+/// Calls `function(translator, kScratch, kPointer)`; what was in kScratch is in rbx afterwards.
+void call_cpp(x86::Assembler& a, const StubTargets& targets, const void* function) {
+  a.mov(x86::rbx, kScratch);
+  a.mov(x86::rdi, Imm(reinterpret_cast<u64>(targets.translator)));
+  a.mov(x86::rsi, kScratch);
+  a.mov(x86::rdx, kPointer);
+  a.mov(x86::rax, Imm(reinterpret_cast<u64>(function)));
+  a.sub(x86::rsp, 8);
+  a.call(x86::rax);
+  a.add(x86::rsp, 8);
+}
+}  // namespace
 
 std::vector<u8> emit_enter_stub(Cpu& cpu) {
   return assembled([&](x86::Assembler& a) {
@@ -197,12 +225,7 @@ std::vector<u8> emit_guard_stub(Cpu& cpu, const StubTargets& targets) {
     constexpr i32 kPushed = 8;
     store_registers(a, cpu, kPushed);
     put_vectors_away(a, cpu, kPushed);
-    a.mov(x86::rdi, Imm(reinterpret_cast<u64>(targets.translator)));
-    a.mov(x86::rsi, kScratch);
-    a.mov(x86::rax, Imm(reinterpret_cast<u64>(targets.guard)));
-    a.sub(x86::rsp, 8);
-    a.call(x86::rax);
-    a.add(x86::rsp, 8);
+    call_cpp(a, targets, targets.guard);
     a.mov(kPointer, x86::rax);
     load_registers(a, cpu, kPushed);
     fetch_vectors_again(a, cpu, kPushed);
@@ -213,8 +236,7 @@ std::vector<u8> emit_guard_stub(Cpu& cpu, const StubTargets& targets) {
 std::vector<u8> emit_miss_stub(Cpu& cpu, const StubTargets& targets) {
   return assembled([&](x86::Assembler& a) {
     // It may have been moved to another slot of its set.
-    find_jump_slot(a, kSlotMask & ~(JumpTable::kWays * sizeof(JumpTable::Slot) - 1));
-    a.xor_(kPointer, slot(cpu, &cpu.frame.jump_key));
+    a.and_(kScratch.r32(), Imm(-static_cast<i32>(JumpTable::kWays * sizeof(JumpTable::Slot))));
     for (i32 way = 0; way < static_cast<i32>(JumpTable::kWays); ++way) {
       const Label next = a.newLabel();
       a.cmp(kPointer, jump_slot(cpu, way * 16));
@@ -222,6 +244,8 @@ std::vector<u8> emit_miss_stub(Cpu& cpu, const StubTargets& targets) {
       a.jmp(jump_slot(cpu, way * 16 + 8));
       a.bind(next);
     }
+    a.xor_(kPointer, slot(cpu, &cpu.frame.jump_key));
+    a.mov(slot(cpu, &cpu.state.regs[kRip]), kPointer);
     a.mov(kScratch, Imm(reinterpret_cast<u64>(targets.no_target_exit)));
     a.jmp(slot(cpu, &cpu.frame.exit_stub));
   });
@@ -232,25 +256,11 @@ std::vector<u8> emit_dispatch_stub(Cpu& cpu) {
     const Label miss = a.newLabel();
     emit_jump_look_up(a, cpu, miss);
     a.bind(miss);
-    a.xor_(kPointer, slot(cpu, &cpu.frame.jump_key));
-    a.mov(slot(cpu, &cpu.state.regs[kRip]), kPointer);
     a.jmp(slot(cpu, &cpu.frame.miss_stub));
   });
 }
 
 namespace {
-/// Calls `function(translator, Site, kPointer)`. The Site is in kScratch, and in rbx afterwards.
-void call_cpp(x86::Assembler& a, const StubTargets& targets, const void* function) {
-  a.mov(x86::rbx, kScratch);
-  a.mov(x86::rdi, Imm(reinterpret_cast<u64>(targets.translator)));
-  a.mov(x86::rsi, kScratch);
-  a.mov(x86::rdx, kPointer);
-  a.mov(x86::rax, Imm(reinterpret_cast<u64>(function)));
-  a.sub(x86::rsp, 8);
-  a.call(x86::rax);
-  a.add(x86::rsp, 8);
-}
-
 /// What comes after a handler, whose outcome is in eax. The block goes on behind what is emitted
 /// here, with the registers still in memory.
 void follow_handler(x86::Assembler& a, const Cpu& cpu, const StubTargets& targets) {
@@ -271,35 +281,27 @@ void follow_handler(x86::Assembler& a, const Cpu& cpu, const StubTargets& target
   a.bind(go_on);
 }
 
-/// From memory to the host's register. kScratch is used.
-void load_host_flags(x86::Assembler& a, const Cpu& cpu) {
-  a.mov(kScratch, x86::rax);
-  a.movzx(x86::eax, slot(cpu, &cpu.frame.flags, 2));
-  a.add(x86::al, 0x7f);  // OF
-  a.sahf();
-  a.mov(x86::rax, kScratch);
-}
-
-/// kScratch = entry of the shadow page table for the linear address in kPointer.
-void find_shadow_entry(x86::Assembler& a, const Cpu& cpu, i32 pushed) {
-  static const bool has_rorx = __builtin_cpu_supports("bmi2");
-  if (has_rorx) {
-    a.rorx(kScratch, kPointer, kPageShift - 5);
-  } else {
-    a.mov(kScratch, kPointer);
-    a.ror(kScratch, kPageShift - 5);
-  }
-  static_assert(sizeof(ShadowTable::Entry) == 32);
-  a.and_(kScratch.r32(), Imm((ShadowTable::kEntries - 1) << 5));
-  a.add(kScratch, slot(cpu, &cpu.frame.shadow, 8, pushed));
-}
-
 x86::Mem site_member(const x86::Gp& site, std::size_t offset, unsigned size) {
   return x86::ptr(site, static_cast<i32>(offset), size);
 }
-}  // namespace
+/// Has C++ look up the page of an access, and returns with the distance to host memory in `delta`,
+/// else with the host address in kPointer; goes on at `cannot`, registers in memory, when it cannot
+/// be done in place. The return address is on the stack.
+void look_up(x86::Assembler& a, const Cpu& cpu, const StubTargets& targets, const void* function,
+             const x86::Gp& delta, const Label& cannot) {
+  constexpr i32 kPushed = 8;
+  store_registers(a, cpu, kPushed);
+  put_vectors_away(a, cpu, kPushed);
+  call_cpp(a, targets, function);
+  a.mov(kPointer, x86::rax);
+  a.test(x86::rax, x86::rax);
+  a.jz(cannot);
+  load_registers(a, cpu, kPushed);
+  fetch_vectors_again(a, cpu, kPushed);
+  a.mov(delta, slot(cpu, &cpu.frame.delta, 8, kPushed));
+  a.ret();
+}
 
-namespace {
 /// An access that was looked up in C++ cannot be done in place; its Site is in rbx, registers are
 /// in memory, and the return address of a stub is on the stack, which is not returned to.
 void go_on_without_access(x86::Assembler& a, const Cpu& cpu, const StubTargets& targets) {
@@ -329,7 +331,7 @@ void go_on_without_access(x86::Assembler& a, const Cpu& cpu, const StubTargets& 
   a.bind(no_vectors);
   a.cmp(site_member(kPointer, offsetof(Site, load_flags), 1), 0);
   a.je(no_flags);
-  load_host_flags(a, cpu);
+  emit_load_flags(a, cpu);
   a.bind(no_flags);
   a.jmp(site_member(kPointer, offsetof(Site, resume), 8));
 }
@@ -337,18 +339,8 @@ void go_on_without_access(x86::Assembler& a, const Cpu& cpu, const StubTargets& 
 
 std::vector<u8> emit_memory_stub(Cpu& cpu, const StubTargets& targets) {
   return assembled([&](x86::Assembler& a) {
-    constexpr i32 kPushed = 8;  // the return address
     const Label cannot = a.newLabel();
-    store_registers(a, cpu, kPushed);
-    put_vectors_away(a, cpu, kPushed);
-    call_cpp(a, targets, targets.memory);
-    a.mov(kPointer, x86::rax);
-    a.test(x86::rax, x86::rax);
-    a.jz(cannot);
-    load_registers(a, cpu, kPushed);
-    fetch_vectors_again(a, cpu, kPushed);
-    a.mov(kScratch, slot(cpu, &cpu.frame.delta, 8, kPushed));
-    a.ret();
+    look_up(a, cpu, targets, targets.memory, kScratch, cannot);
     a.bind(cannot);
     go_on_without_access(a, cpu, targets);
   });
@@ -370,7 +362,7 @@ ProbeCode emit_probe_stubs(Cpu& cpu, const StubTargets& targets) {
           const Label miss = a.newLabel();
           a.align(asmjit::AlignMode::kCode, 16);
           a.bind(labels[ProbeStubs::index(write, result, span)]);
-          find_shadow_entry(a, cpu, kPushed);
+          emit_find_entry(a, cpu, kPushed);
           a.sub(kPointer, x86::ptr(kScratch, tag, 8));
           a.cmp(kPointer, Imm(static_cast<i64>(kPageSize - span)));
           a.ja(miss);
@@ -389,18 +381,9 @@ ProbeCode emit_probe_stubs(Cpu& cpu, const StubTargets& targets) {
     }
     for (const auto result : {ProbeStubs::kDelta, ProbeStubs::kAddress}) {
       a.bind(slow[result]);
-      store_registers(a, cpu, kPushed);
-      put_vectors_away(a, cpu, kPushed);
       a.mov(kScratch, x86::ptr(x86::rsp, 0, 8));
-      call_cpp(a, targets, targets.access);
-      a.mov(kPointer, x86::rax);
-      a.test(x86::rax, x86::rax);
-      a.jz(cannot);
-      load_registers(a, cpu, kPushed);
-      fetch_vectors_again(a, cpu, kPushed);
-      a.mov(result == ProbeStubs::kDelta ? kPointer : kScratch,
-            slot(cpu, &cpu.frame.delta, 8, kPushed));
-      a.ret();
+      look_up(a, cpu, targets, targets.access, result == ProbeStubs::kDelta ? kPointer : kScratch,
+              cannot);
     }
     a.bind(cannot);
     a.mov(x86::rbx, slot(cpu, &cpu.frame.site, 8, kPushed));

@@ -219,8 +219,8 @@ class SnippetTest : public testing::Test {
   SnippetOptions options;
 };
 
-/// 64-bit: mov ecx, 32000; loop: mov rdx, [rsi]; add rax, [rsi+8]; dec ecx; jnz loop; hlt
-const std::vector<u8> kLoop = {0xb9, 0x00, 0x7d, 0,    0,    0x48, 0x8b, 0x16, 0x48,
+/// 64-bit: mov ecx, 8000; loop: mov rdx, [rsi]; add rax, [rsi+8]; dec ecx; jnz loop; hlt
+const std::vector<u8> kLoop = {0xb9, 0x40, 0x1f, 0,    0,    0x48, 0x8b, 0x16, 0x48,
                                0x03, 0x46, 0x08, 0xff, 0xc9, 0x75, 0xf5, 0xf4};
 
 const json* region_at(const json& trace, const std::string& rip, const std::string& kind) {
@@ -255,7 +255,8 @@ TEST_F(SnippetTest, TranslatesWhatCanBeReachedWithoutRunningIt) {
 }
 
 TEST_F(SnippetTest, RunningShowsChainingAndSuperblocks) {
-  options.run = 1'000'000;
+  options.run = 100'000;
+  options.translator.runs_before_superblock = 1000;
   const json t = json::parse(trace(kLoop, "run.json"));
   const json* block = region_at(t, "0x400005", "block");
   const json* super = region_at(t, "0x400005", "superblock");
@@ -269,6 +270,9 @@ TEST_F(SnippetTest, RunningShowsChainingAndSuperblocks) {
 }
 
 TEST_F(SnippetTest, SwitchesShow) {
+  const json called = json::parse(trace(kLoop, "called.json"));
+  EXPECT_EQ(called["switches"]["called_probes"], true);
+  EXPECT_EQ(region_at(called, "0x400005", "block")->dump().find("shadow_table"), std::string::npos);
   options.translator.called_probes = false;  // as superblocks look pages up
   const json with = json::parse(trace(kLoop, "with.json"));
   options.translator.shared_probes = false;
@@ -278,9 +282,11 @@ TEST_F(SnippetTest, SwitchesShow) {
   const json* b = region_at(without, "0x400005", "block");
   ASSERT_NE(a, nullptr);
   ASSERT_NE(b, nullptr);
+  EXPECT_NE(a->dump().find("shadow_table"), std::string::npos);
   EXPECT_LT((*a)["host_bytes"].get<u64>(), (*b)["host_bytes"].get<u64>());
   EXPECT_EQ(b->dump().find("\"member\""), std::string::npos);
   EXPECT_EQ(without["switches"]["probes"], false);
+  EXPECT_EQ(without["switches"]["called_probes"], false);
 }
 
 TEST_F(SnippetTest, OtherModes) {
@@ -310,7 +316,7 @@ TEST_F(SnippetTest, FilesThatCannotBeWrittenAreErrors) {
 }
 
 TEST_F(SnippetTest, ChromeEventsHaveWhatPerfettoAsksFor) {
-  options.run = 1'000'000;
+  options.run = 100'000;
   const json t = json::parse(trace(kLoop, "loop.trace.json"));
   ASSERT_TRUE(t["traceEvents"].is_array());
   std::map<std::string, int> open;

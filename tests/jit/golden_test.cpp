@@ -66,7 +66,9 @@ std::string listing(const Cpu& cpu, const Capture& region) {
       } else if (op.type == X86_OP_IMM && (insn->id == X86_INS_JMP || insn->id == X86_INS_CALL ||
                                            cs_insn_group(handle, insn, CS_GRP_JUMP))) {
         const u32 at = region.place.offset_of(static_cast<u64>(op.imm));
-        operands = at == ~u32{0}                  ? "elsewhere"
+        const std::string stub = probe_stub_name(cpu, static_cast<u64>(op.imm));
+        operands = !stub.empty()                  ? "(" + stub + ")"
+                   : at == ~u32{0}                ? "elsewhere"
                    : at < region.place.main_bytes ? fmt::format("+{}", at)
                                                   : "rare";
       } else if (op.type == X86_OP_IMM && op.imm > i64{1} << 44 && op.imm < i64{1} << 47) {
@@ -93,6 +95,7 @@ TEST_P(Golden, Code) {
   BenchMachine m(false);
   TranslatorOptions options;
   options.runs_before_translation = 1;
+  options.runs_before_superblock = 1000;
   m.translator = std::make_unique<Translator>(*m.cpu, options);
   Capture capture;
   m.translator->set_observer(&capture);

@@ -48,6 +48,7 @@ struct Watched {
   explicit Watched(u64 cache_bytes = 16 * kMiB) : machine(false) {
     options.cache_bytes = cache_bytes;
     options.counters = true;
+    options.runs_before_superblock = 1000;
     machine.translator = std::make_unique<Translator>(*machine.cpu, options);
     machine.translator->set_observer(&witness);
   }
@@ -79,7 +80,7 @@ void run_loop(BenchMachine& m, u32 rounds) {
 
 TEST(RegionObserver, EveryInstructionHasItsCodeInAscendingRanges) {
   Watched watched;
-  run_loop(watched.machine, kRunsToSuperblock + 3000);
+  run_loop(watched.machine, 5000);
   ASSERT_FALSE(watched.witness.regions.empty());
   for (const auto& [id, region] : watched.witness.regions) {
     ASSERT_FALSE(region.ranges.empty());
@@ -116,7 +117,7 @@ TEST(RegionObserver, ProbesHaveRareParts) {
 
 TEST(RegionObserver, CountersAddUpToTheRoundsOfALoop) {
   Watched watched;
-  constexpr u32 kRounds = kRunsToSuperblock + 3000;
+  constexpr u32 kRounds = 5000;
   run_loop(watched.machine, kRounds);
   // The loop's block begins with the store; it ran once each round, in the interpreter at first.
   u64 rounds = 0;
@@ -143,7 +144,7 @@ TEST(RegionObserver, CountingChangesNothingForTheGuest) {
 
 TEST(RegionObserver, ChangedCodeRetiresAndASuperblockTakesOver) {
   Watched watched;
-  run_loop(watched.machine, kRunsToSuperblock + 3000);
+  run_loop(watched.machine, 5000);
   unsigned superseded = 0;
   for (const auto& [id, cause] : watched.witness.gone)
     superseded += cause == RetireCause::kSuperseded ? 1 : 0;
@@ -159,7 +160,7 @@ TEST(RegionObserver, ChangedCodeRetiresAndASuperblockTakesOver) {
 
 TEST(RegionObserver, PlansTellOfProbesFlagsAndWays) {
   Watched watched;
-  run_loop(watched.machine, kRunsToSuperblock + 3000);
+  run_loop(watched.machine, 5000);
   std::string all;
   for (const auto& [id, region] : watched.witness.regions) {
     for (const std::string& line : region.plan) all += line + "\n";

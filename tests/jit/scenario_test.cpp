@@ -72,6 +72,28 @@ TEST_P(FaultTest, LeavesTheSameState) {
   }
 }
 
+/// The table of jump targets tells fetch contexts apart by bits that canonical addresses do not
+/// use. An address that is not canonical must not be taken for a target of another context.
+TEST(JumpTargets, OnesThatAreNotCanonicalMeetNoOtherContext) {
+  LockstepPair pair;
+  const u64 target = L::kCode + 0x100;
+  pair.code(L::kCode, {0xff, 0xe0});                  // jmp rax
+  pair.code(target, {0x48, 0xff, 0xc2, 0x90, 0xf4});  // inc rdx; nop; hlt
+  const auto round = [&](u64 rax) {
+    pair.set(kRax, rax);
+    pair.start(L::kCode);
+    return pair.run(1000);
+  };
+  for (int i = 0; i < 30; ++i) ASSERT_EQ(round(target), "");
+  const u32 before = pair.translated.cpu->fetch_context();
+  pair.both([](BenchMachine& m) { m.cpu->flush_tlb(true); });
+  const u32 after = pair.translated.cpu->fetch_context();
+  ASSERT_NE(before, after);
+  ASSERT_EQ(round(target ^ u64{before ^ after} << 48), "");
+  EXPECT_EQ(pair.fault().vector, kVectorGp);
+  EXPECT_EQ(pair.fault().rip, L::kCode);
+}
+
 constexpr u64 kBadAddress = u64{1} << 50;
 const FaultCase kFaultCases[] = {
     {"read", {0x48, 0x8b, 0x3b}, L::kData, L::kAbsent, L::kStack, L::kStack, 14, 0, L::kAbsent},
@@ -514,7 +536,8 @@ TEST(Caches, BlockCacheFull) {
     pair.start(L::kCode);
     expect_halt(pair);
     if (i == 4) {
-      EXPECT_EQ(pair.blocks(), 5u) << "nothing was forgotten: the test fills no cache";
+      // Each time a block and a superblock.
+      EXPECT_EQ(pair.blocks(), 10u) << "nothing was forgotten: the test fills no cache";
     }
     pair.start(0x110000);
     expect_halt(pair, 4000000);

@@ -53,6 +53,7 @@ class BenchMachine : private BenchLayout {
       TranslatorOptions options;
       options.cache_bytes = cache_bytes;
       options.runs_before_translation = runs;
+      options.runs_before_superblock = 4 * runs;
       translator = std::make_unique<Translator>(*cpu, options);
     }
     tables();

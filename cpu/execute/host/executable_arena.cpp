@@ -32,7 +32,7 @@ void serialize() {
       : "memory", "cc");
 }
 
-constexpr u64 kHugePage = 2 * kMiB;
+constexpr u64 kHugePage = ExecutableMemory::kHugePage;
 
 /// A second view of the pages, where huge pages can begin.
 void* map_aligned(void* writable, std::size_t bytes) {

@@ -13,6 +13,8 @@ namespace dragoman {
 /// behind it appear as they are written, so that unused memory costs nothing.
 class ExecutableMemory {
  public:
+  static constexpr u64 kHugePage = 2 * kMiB;  ///< of the host; run_view() begins with one
+
   explicit ExecutableMemory(std::size_t bound) : bound_(bound) {}
   ~ExecutableMemory();
   ExecutableMemory(const ExecutableMemory&) = delete;

@@ -123,14 +123,19 @@ const char* explain_host(const CpuCase& test, const Row& r, const CpuOutcome& ho
       break;
   }
   const std::string_view name = operation_info(r.operation).mnemonic;
+  const auto vex = std::find(test.bytes.begin(), test.bytes.end(), 0xc4);
+  const bool vex_w = test.bytes.end() - vex > 2 && (vex[2] & 0x80);
   if ((name.starts_with("vpextr") || name.starts_with("vpinsr")) && test.mode != CaseMode::k64 &&
-      host.fault == kVectorUd)
+      vex_w && host.fault == kVectorUd)
     return "AMD's processors: VEX.W is not ignored outside 64-bit mode";
-  if (name == "int1") return "AMD's hypervisors: the trap of INT1 is reported as a fault";
-  if (name == "sysexit" && host.fault == kVectorGp)
+  if (name == "int1" && host.fault == guest.fault && host.rip + test.bytes.size() == guest.rip)
+    return "AMD's hypervisors: the trap of INT1 is reported as a fault";
+  if (name == "sysexit" && host.fault == kVectorGp && guest.fault == kVectorUd)
     return "AMD's processors have no SYSEXIT in long mode; a hypervisor may put it in";
-  if (name == "retf" && host.fault == kVectorPf && guest.fault == kVectorGp)
-    return "AMD's processors: a far return that faults may read beyond its operands";
+  // The outer stack pointer lies behind what is popped and released.
+  const u64 popped = host.cr2 - test.before.regs[kRsp];
+  if (name == "retf" && host.fault == kVectorPf && guest.fault == kVectorGp && popped >= 8)
+    return "AMD's processors: a far return reads the outer stack pointer before it looks at CS";
   const bool short_address =
       std::find(test.bytes.begin(), test.bytes.end(), 0x67) != test.bytes.end();
   if (operation_info(r.operation).category == Category::kString &&
