@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/assert.h"
+#include "cpu/execute/dispatch.h"
 #include "cpu/isa/rows.h"
 #include "jit/emit/emit.h"
 #include "jit/flag_recipe.h"
@@ -92,10 +93,14 @@ struct TranslatorCalls {
   static u8* memory(Translator* t, const Site* site, u64 linear) {
     Cpu& cpu = t->cpu_;
     ++t->slow_accesses_;
+    t->running_ = site->region;
     u8* host =
         cpu.direct(linear, site->bytes, site->write ? AccessType::kWrite : AccessType::kRead);
     if (host == nullptr && site->write)
       host = TranslatorAccess::beside_code(cpu, linear, site->bytes);
+    t->running_ = nullptr;
+    // A and D bits were set where the running code lies: it ends with this instruction.
+    if (cpu.frame.block_invalidated != 0) host = nullptr;
     cpu.frame.delta = reinterpret_cast<u64>(host) - linear;
     // What follows then wants the flags in memory.
     if (host == nullptr && site->recipe.kind != FlagRecipe::kNone)
@@ -117,14 +122,17 @@ struct TranslatorCalls {
     const Row& r = row(insn.row);
     enter_cpp(*t, *site);
     unpack_flags(cpu.state.lazy, cpu.frame.flags);
-    cpu.frame.block_invalidated = 0;
     ++t->interpreted_[static_cast<std::size_t>(r.operation)];
     t->running_ = site->region;
-    const bool went_on = insn.handler(cpu, insn);
+    // An instruction whose own bytes have changed since it began is still what it was.
+    const Handler handler =
+        cpu.frame.block_invalidated != 0 ? select_handler(cpu, insn) : insn.handler;
+    const bool went_on = handler(cpu, insn);
     t->running_ = nullptr;
     TranslatorAccess::clear_position(cpu);
     cpu.frame.flags = packed_flags(cpu.state.lazy);
-    const bool disturbed = cpu.frame.block_invalidated != 0 || TranslatorAccess::attention(cpu);
+    const bool disturbed =
+        std::exchange(cpu.frame.block_invalidated, 0) != 0 || TranslatorAccess::attention(cpu);
     if (went_on && !disturbed && !ends_block(r) &&
         (cpu.state.fpu.mxcsr & kMxcsrMasks) == kMxcsrMasks)
       return HandlerOutcome::kGoOn;

@@ -312,6 +312,8 @@ void go_on_without_access(x86::Assembler& a, const Cpu& cpu, const StubTargets& 
   a.mov(kPointer, x86::rbx);
   a.cmp(site_member(x86::rbx, offsetof(Site, by_handler), 1), 0);
   a.jne(by_handler);
+  a.cmp(slot(cpu, &cpu.frame.block_invalidated, 8, kPushed), 0);
+  a.jne(by_handler);
   load_registers(a, cpu, kPushed);
   fetch_vectors_again(a, cpu, kPushed);
   a.add(x86::rsp, 8);
