@@ -14,6 +14,7 @@
 
 #include "base/address.h"
 #include "base/cpu_pins.h"
+#include "base/huge_pages.h"
 #include "base/log.h"
 #include "base/scheduler.h"
 #include "cpu/address/address_spaces.h"
@@ -80,6 +81,10 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   alignas(64) std::array<u8, kTranslatorStack> translator_stack_;
 
  public:
+  /// Its tables are reached at random.
+  static void* operator new(std::size_t bytes) { return allocate_huge(bytes); }
+  static void operator delete(void* cpu, std::size_t bytes) { release_huge(cpu, bytes); }
+
   Cpu(const CpuModel& model, CpuWiring wiring);
   ~Cpu() override;
   Cpu(const Cpu&) = delete;
@@ -552,7 +557,8 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
     Block* block = nullptr;
   };
   static constexpr u64 kJumpEntries = 1 << 16;
-  std::vector<JumpEntry> jump_cache_ = std::vector<JumpEntry>(kJumpEntries);
+  using JumpCache = std::vector<JumpEntry, HugeAllocator<JumpEntry>>;
+  JumpCache jump_cache_ = JumpCache(kJumpEntries);
   Instruction uncached_instruction_;
   Block uncached_block_;
   std::unique_ptr<BlockCache> blocks_;

@@ -16,6 +16,8 @@ CodeCache::CodeCache(u64 bytes) : memory_(kStubBytes + bytes) {
   const u64 count = std::clamp<u64>(bytes / kLeastChunkBytes, 2, kMostChunks);
   const u64 size = bytes / count & ~(kAlignment - 1);
   chunks_.resize(count);
+  chunk_bytes_ = size;
+  region_index_.resize((kStubBytes + bytes) / kGranule + 1);
   for (u64 i = 0; i < count; ++i) {
     chunks_[i].begin = kStubBytes + i * size;
     chunks_[i].end = chunks_[i].begin + size;
@@ -58,6 +60,10 @@ CodeCache::Place CodeCache::place(u64 main_bytes, u64 rare_bytes) {
   place.main = memory_.run_view() + chunk.first;
   const u64 before = chunk.first;
   chunk.first += main_size;
+  const u32 index = static_cast<u32>(chunk.regions.size() - 1);
+  for (u64 granule = (before + kGranule - 1) / kGranule; granule * kGranule < chunk.first;
+       ++granule)
+    region_index_[granule] = index;
   // The huge page before the current one is full.
   constexpr u64 kHugePage = ExecutableMemory::kHugePage;
   if (before / kHugePage != chunk.first / kHugePage) {
@@ -72,14 +78,14 @@ CodeCache::Place CodeCache::place(u64 main_bytes, u64 rare_bytes) {
 
 TranslatedRegion* CodeCache::region_at(const u8* address) {
   const u64 offset = static_cast<u64>(address - memory_.run_view());
-  for (Chunk& chunk : chunks_) {
-    if (offset < chunk.begin || offset >= chunk.first) continue;
-    const auto after = std::upper_bound(
-        chunk.regions.begin(), chunk.regions.end(), address,
-        [](const u8* at, const TranslatedRegion& region) { return at < region.entry; });
-    return after == chunk.regions.begin() ? nullptr : &*(after - 1);
-  }
-  return nullptr;
+  const u64 number = (offset - kStubBytes) / chunk_bytes_;
+  if (offset < kStubBytes || number >= chunks_.size()) return nullptr;
+  Chunk& chunk = chunks_[number];
+  if (offset >= chunk.first || chunk.regions.empty()) return nullptr;
+  // A granule in which the chunk's first region begins has no index of its own.
+  std::size_t i = offset / kGranule * kGranule < chunk.begin ? 0 : region_index_[offset / kGranule];
+  while (i + 1 < chunk.regions.size() && chunk.regions[i + 1].entry <= address) ++i;
+  return chunk.regions[i].entry <= address ? &chunk.regions[i] : nullptr;
 }
 
 u64 CodeCache::bytes_used() const {

@@ -142,12 +142,17 @@ class CodeCache {
 
  private:
   static constexpr u64 kStubBytes = 16 * kKiB;
+  static constexpr u64 kGranule = 256;  ///< of region_at()
   static constexpr u64 kAlignment = 8, kStubAlignment = 64;
 
   void empty(Chunk& chunk);
 
   ExecutableMemory memory_;
   u64 stubs_used_ = 0;
+  u64 chunk_bytes_ = 0;
+  /// For every kGranule bytes of the chunks: index in its chunk of the last region that begins at
+  /// or before their first one.
+  std::vector<u32> region_index_;
   std::vector<Chunk> chunks_;
   unsigned current_ = 0;
 };

@@ -5,9 +5,10 @@
 
 #include <array>
 #include <bitset>
-#include <memory>
 #include <utility>
+#include <vector>
 
+#include "base/huge_pages.h"
 #include "base/types.h"
 #include "memory/guest_memory.h"
 #include "memory/shadow_table.h"
@@ -102,17 +103,22 @@ class AddressSpaces {
  public:
   static constexpr unsigned kSpaces = 8;
 
-  explicit AddressSpaces(GuestMemory& memory) : memory_(memory) { current_->kept = true; }
+  explicit AddressSpaces(GuestMemory& memory) : memory_(memory) {
+    tables_.reserve(kMostTables);
+    current_->kept = true;
+  }
+  AddressSpaces(const AddressSpaces&) = delete;
+  AddressSpaces& operator=(const AddressSpaces&) = delete;
 
   /// The table of the current address space; made at its first use.
   ShadowTable& view(ShadowView view) {
-    std::unique_ptr<ShadowTable>& table = view == kViewChecked ? checked_
-                                          : view == kViewUser  ? current_->views[view]
-                                                               : supervisor_.views[view];
-    if (table == nullptr) table = std::make_unique<ShadowTable>();
+    ShadowTable*& table = view == kViewChecked ? checked_
+                          : view == kViewUser  ? current_->views[view]
+                                               : supervisor_.views[view];
+    if (table == nullptr) table = &tables_.emplace_back();
     return *table;
   }
-  bool never_filled(const ShadowTable& table) const { return &table == checked_.get(); }
+  bool never_filled(const ShadowTable& table) const { return &table == checked_; }
   u16 pcid() const { return current_->pcid; }
 
   /// Makes the address space of `pcid` the current one, with what is kept for it.
@@ -165,7 +171,7 @@ class AddressSpaces {
   static constexpr u64 kLogged = 64;
 
   struct Space {
-    std::array<std::unique_ptr<ShadowTable>, kViewChecked> views;
+    std::array<ShadowTable*, kViewChecked> views{};
     u16 pcid = 0;
     bool kept = false;  ///< holds translations of `pcid`
     u64 used = 0;       ///< when it was left last
@@ -179,7 +185,7 @@ class AddressSpaces {
 
     template <class Action>
     void each(Action&& action) {
-      for (auto& table : views) {
+      for (ShadowTable* table : views) {
         if (table != nullptr) action(*table);
       }
     }
@@ -195,7 +201,10 @@ class AddressSpaces {
   u32 new_context(Space& space, const FetchMode& mode);
 
   GuestMemory& memory_;
-  std::unique_ptr<ShadowTable> checked_;
+  /// One of user mode for each space, those of the supervisor, and `checked_`. Never moved.
+  static constexpr std::size_t kMostTables = kSpaces + kViewCount;
+  std::vector<ShadowTable, HugeAllocator<ShadowTable>> tables_;
+  ShadowTable* checked_ = nullptr;
   std::array<Space, kSpaces> spaces_;
   Space* current_ = &spaces_[0];
   /// Of the current PCID, and global: the others' translations go when CR3 changes. A kernel's own

@@ -7,15 +7,16 @@
 
 namespace dragoman {
 
-BlockCache::BlockCache(GuestMemory& memory) : memory_(memory), buckets_(kBuckets) {}
+BlockCache::BlockCache(GuestMemory& memory)
+    : memory_(memory),
+      buckets_(kBuckets),
+      memory_of_blocks_(static_cast<std::byte*>(allocate_huge(kBytes))) {}
+
+BlockCache::~BlockCache() { release_huge(memory_of_blocks_, kBytes); }
 
 void* BlockCache::allocate(std::size_t bytes) {
   bytes = (bytes + 15) & ~std::size_t{15};
-  if (used_ + bytes > kChunkBytes) {
-    chunks_.push_back(std::make_unique_for_overwrite<std::byte[]>(kChunkBytes));
-    used_ = 0;
-  }
-  void* place = chunks_.back().get() + used_;
+  void* place = memory_of_blocks_ + used_;
   used_ += bytes;
   return place;
 }
@@ -79,7 +80,7 @@ void BlockCache::drop(Block& block, Handler cancelled) {
   unlink_hash(block);
   for (unsigned i = 0; i < block.count; ++i) block.instructions[i].handler = cancelled;
   if (block.translated != nullptr) translation_->forget(block);
-  ++generation_;
+  block.key = Block::kDropped;
 }
 
 void BlockCache::invalidate(u64 offset, u64 length, Handler cancelled, Handler keep) {
@@ -135,8 +136,7 @@ void BlockCache::clear() {
   }
   std::fill(buckets_.begin(), buckets_.end(), nullptr);
   pages_.clear();
-  chunks_.clear();
-  used_ = kChunkBytes;
+  used_ = 0;
   ++generation_;
 }
 

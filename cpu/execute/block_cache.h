@@ -2,9 +2,10 @@
 // decoded for. The interpreter runs these; the translator will attach host code to them.
 #pragma once
 
-#include <memory>
+#include <cstddef>
 #include <vector>
 
+#include "base/huge_pages.h"
 #include "base/types.h"
 #include "cpu/decode/instruction.h"
 #include "memory/guest_memory.h"
@@ -15,10 +16,11 @@ namespace dragoman {
 /// next page.
 struct Block {
   static constexpr u64 kOnePage = ~u64{0};
+  static constexpr u32 kDropped = ~u32{0};  ///< no mode's key
 
   u64 offset = 0;                ///< pool offset of the first byte
   u64 second_offset = kOnePage;  ///< pool offset of the part on the next linear page
-  u32 key = 0;                   ///< mode key (Cpu::update_mode)
+  u32 key = 0;                   ///< mode key (Cpu::update_mode), or kDropped
   u16 count = 0;
   u16 bytes = 0;
   Block* hash_next = nullptr;
@@ -45,6 +47,9 @@ class BlockCache {
   static constexpr unsigned kMaxInstructions = 32;
 
   explicit BlockCache(GuestMemory& memory);
+  ~BlockCache();
+  BlockCache(const BlockCache&) = delete;
+  BlockCache& operator=(const BlockCache&) = delete;
 
   Block* find(u64 offset, u32 key, u64 second_offset = Block::kOnePage) const {
     for (Block* b = buckets_[bucket(offset, key)]; b != nullptr; b = b->hash_next) {
@@ -67,18 +72,20 @@ class BlockCache {
   /// Forgets everything; not while a block is executed.
   void clear();
   /// True when the cache should be cleared before the next insert.
-  bool full() const { return chunks_.size() >= kMaxChunks; }
+  bool full() const { return used_ + kSpare > kBytes; }
 
   /// Told about blocks that go; may be null.
   void set_translation(Translation* translation) { translation_ = translation; }
 
-  /// Changes whenever blocks were removed; caches of Block pointers compare it.
+  /// Changes when the memory of all blocks is used anew; caches of Block pointers compare it, and
+  /// look whether their block was dropped.
   u64 generation() const { return generation_; }
 
  private:
   static constexpr u64 kBuckets = u64{1} << 18;
-  static constexpr std::size_t kChunkBytes = std::size_t{1} << 20;
-  static constexpr std::size_t kMaxChunks = 128;
+  static constexpr std::size_t kBytes = std::size_t{128} << 20;
+  /// More than the largest block.
+  static constexpr std::size_t kSpare = kMaxInstructions * sizeof(Instruction) + 1024;
 
   static u64 bucket(u64 offset, u32 key) {
     return ((offset * 0x9e3779b97f4a7c15u) >> 40 ^ key * 0x45d9f3bu) & (kBuckets - 1);
@@ -90,7 +97,7 @@ class BlockCache {
   void drop(Block& block, Handler cancelled);
 
   GuestMemory& memory_;
-  std::vector<Block*> buckets_;
+  std::vector<Block*, HugeAllocator<Block*>> buckets_;
   /// Blocks of one page, and which of its 64-byte lines hold code.
   struct PageCode {
     Block* first = nullptr;
@@ -107,8 +114,8 @@ class BlockCache {
   PageCode& page_code(u64 page);
 
   std::vector<PageCode> pages_;
-  std::vector<std::unique_ptr<std::byte[]>> chunks_;
-  std::size_t used_ = kChunkBytes;
+  std::byte* const memory_of_blocks_;  ///< kBytes, taken as needed from the front
+  std::size_t used_ = 0;
   u64 generation_ = 1;
   Translation* translation_ = nullptr;
 };

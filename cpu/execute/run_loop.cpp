@@ -211,7 +211,7 @@ Block* Cpu::find_block() {
   JumpEntry& jump =
       jump_cache_[(linear ^ linear >> 16 ^ u64{fetch_context()} * 0x9e3779b1) & (kJumpEntries - 1)];
   if (jump.linear == linear && jump.fetch_context == fetch_context() &&
-      jump.block_generation == blocks_->generation()) {
+      jump.block_generation == blocks_->generation() && jump.block->key != Block::kDropped) {
     return jump.block;
   }
 

@@ -34,16 +34,16 @@ void serialize() {
 
 constexpr u64 kHugePage = ExecutableMemory::kHugePage;
 
-/// A second view of the pages, where huge pages can begin.
-void* map_aligned(void* writable, std::size_t bytes) {
+/// Address space that begins where a huge page can, to be mapped over; null when there is none.
+u8* aligned_room(std::size_t bytes) {
   void* room = mmap(nullptr, bytes + kHugePage, PROT_NONE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (room == MAP_FAILED) return mremap(writable, 0, bytes, MREMAP_MAYMOVE);
+  if (room == MAP_FAILED) return nullptr;
   u8* const first = static_cast<u8*>(room);
   u8* const aligned = first + (-reinterpret_cast<u64>(first) & (kHugePage - 1));
   if (aligned != first) munmap(first, static_cast<std::size_t>(aligned - first));
   munmap(aligned + bytes, static_cast<std::size_t>(first + kHugePage - aligned));
-  return mremap(writable, 0, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, aligned);
+  return aligned;
 }
 
 }  // namespace
@@ -70,13 +70,21 @@ bool ExecutableMemory::map() {
   if (run_view_ != nullptr) return true;
   if (refused_) return false;
   // mremap of a shared anonymous mapping with old size 0 makes a second view of the same pages.
-  void* writable = mmap(nullptr, bound_, PROT_READ | PROT_WRITE,
-                        MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  u8* const first_room = aligned_room(bound_);
+  u8* const second_room = aligned_room(bound_);
+  void* writable = MAP_FAILED;
+  if (first_room != nullptr && second_room != nullptr)
+    writable = mmap(first_room, bound_, PROT_READ | PROT_WRITE,
+                    MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
   if (writable == MAP_FAILED) {
+    if (first_room != nullptr) munmap(first_room, bound_);
+    if (second_room != nullptr) munmap(second_room, bound_);
     refused_ = true;
     return false;
   }
-  void* runnable = map_aligned(writable, bound_);
+  (void)madvise(writable, bound_,
+                MADV_HUGEPAGE);  // granted where the host has them for such memory
+  void* runnable = mremap(writable, 0, bound_, MREMAP_MAYMOVE | MREMAP_FIXED, second_room);
   if (runnable != MAP_FAILED && mprotect(runnable, bound_, PROT_READ | PROT_EXEC) != 0) {
     munmap(runnable, bound_);
     runnable = MAP_FAILED;
