@@ -56,6 +56,7 @@ struct ExitRecord {
   u64 page = 0;                        ///< kKnownPage: offset in the pool of the target's page
   TranslatedRegion* linked = nullptr;  ///< where it goes now, or null
   ExitKind kind = ExitKind::kRetired;
+  u8 links = 0;  ///< kOtherPage: how often it was linked anew in another context
 };
 
 /// A page of guest code a region was made of, beside that of its entry.

@@ -28,6 +28,9 @@ void unpack_flags(LazyFlags& lazy, u64 packed) {
 
 constexpr u32 kMxcsrMasks = 0x1f80;
 
+/// An exit that was linked so often in one context and then in another looks its target up.
+constexpr u8 kMostLinks = 4;
+
 /// A five-byte jump at `from` to `to`, both run addresses.
 std::array<u8, 5> jump_code(const u8* from, const u8* to) {
   std::array<u8, 5> code{0xe9};
@@ -482,13 +485,20 @@ const u8* Translator::guard(TranslatedRegion& region) {
 // --- Linking and forgetting -----------------------------------------------------------------
 
 void Translator::link(ExitRecord& exit, TranslatedRegion& target) {
-  if (exit.region->dead || target.dead || exit.linked != nullptr) return;
+  if (exit.region->dead || target.dead) return;
   const u8* const jump = exit.jump;
   if (exit.kind == ExitKind::kOtherPage) {
+    // Linked in another context: that may be over, or another program's that has the same pages.
+    if (exit.linked != nullptr) {
+      ++exit.links;
+      std::erase(exit.linked->incoming, &exit);
+    }
     write_context(exit, pending_context_);
     cache_.write(jump, jump_code(jump, target.entry));
-    cache_.write(exit.other, jump_code(exit.other, exit.other + kOtherPageLookUp));
+    if (exit.links == kMostLinks)
+      cache_.write(exit.other, jump_code(exit.other, exit.other + kOtherPageLookUp));
   } else {
+    if (exit.linked != nullptr) return;
     if (exit.kind == ExitKind::kKnownPage && exit.page != (target.head->offset & ~kPageMask))
       return;
     cache_.write(jump, jump_code(jump, target.entry));
@@ -577,8 +587,9 @@ std::string Translator::describe_statistics() const {
       translated_count_, superblock_count_, translated_instructions_, code_bytes(), linked_count_,
       narrow_count_, times_full_, host_instructions_, cpu_.state.instructions, entered_count_,
       slow_accesses_);
-  text += fmt::format("guards of several pages: {} looked at in C++, {} failed\n", guard_count_,
-                      guard_failures_);
+  text += fmt::format(
+      "guards of several pages: {} looked at in C++, {} failed; {} fetch contexts\n", guard_count_,
+      guard_failures_, TranslatorAccess::contexts_made(cpu_));
   static constexpr std::array<std::string_view, static_cast<std::size_t>(ExitKind::kCount)> kExits =
       {"start or loop", "known page", "other page", "narrow", "hot", "no target", "fault or event"};
   text += "left at:";

@@ -54,6 +54,7 @@ struct TranslatorAccess {
   }
   /// Host address for a write into a page with code that touches none of it, or null. Never faults.
   static u8* beside_code(Cpu& cpu, u64 linear, unsigned size);
+  static u32 contexts_made(const Cpu& cpu) { return cpu.spaces_->contexts_made(); }
   static void set_position(Cpu& cpu, const Instruction* insn, u64 rip) {
     cpu.block_first_ = insn;
     cpu.current_ = insn;

@@ -26,7 +26,8 @@ class PageFilter {
   void add(u64 linear_page, u64 page_bytes) {
     any_ = true;
     if (page_bytes <= kPageSize) {
-      small_.set(hash(linear_page));
+      small_.set(first_hash(linear_page));
+      small_.set(second_hash(linear_page));
     } else if (page_bytes <= 2 * kMiB) {
       large_.set(linear_page >> kLargeShift & (kRegions - 1));
     } else {
@@ -34,20 +35,28 @@ class PageFilter {
     }
   }
   bool may_hold(u64 linear_page) const {
-    return any_ && (small_.test(hash(linear_page)) ||
+    return any_ && ((small_.test(first_hash(linear_page)) && small_.test(second_hash(linear_page))) ||
                     large_.test(linear_page >> kLargeShift & (kRegions - 1)) ||
                     giant_.test(linear_page >> kGiantShift & (kRegions - 1)));
   }
   void clear() {
-    if (any_) *this = PageFilter();
+    if (!any_) return;
+    small_.reset();
+    large_.reset();
+    giant_.reset();
+    any_ = false;
   }
 
  private:
-  static constexpr unsigned kSmallBits = 14;
+  /// Thousands of pages should hardly ever be taken for others: every mistake makes a new context.
+  static constexpr unsigned kSmallBits = 18;
   static constexpr unsigned kLargeShift = 9, kGiantShift = 18;
   static constexpr u64 kRegions = 1024;
-  static u64 hash(u64 linear_page) {
+  static u64 first_hash(u64 linear_page) {
     return linear_page * 0x9e3779b97f4a7c15u >> (64 - kSmallBits);
+  }
+  static u64 second_hash(u64 linear_page) {
+    return linear_page * 0xd6e8feb86659fd93u >> (64 - kSmallBits);
   }
 
   std::bitset<std::size_t{1} << kSmallBits> small_;
@@ -160,6 +169,8 @@ class AddressSpaces {
   /// Identities in use at the same time have the same bits from here on: those of another epoch are
   /// replaced at their next use, so that a cache may keep only the lower ones.
   static constexpr unsigned kEpochShift = 16;
+  /// Identities given out since they were last started anew.
+  u32 contexts_made() const { return next_context_ - 1; }
   /// True when identities run out: soon the oldest would come again.
   bool contexts_used_up() const { return next_context_ >= kLastContext; }
   /// Starts anew; whoever remembers identities must forget them.
