@@ -45,7 +45,7 @@ struct DirectBoot {
   std::span<const u8> kernel;
   std::string kernel_name;  ///< for messages and as the first word of a multiboot command line
   std::string command_line;
-  std::vector<BootModule> modules;
+  std::span<const BootModule> modules;
   PlacedTables tables;
   bool vga_text = true;  ///< an 80 x 25 text screen is at B8000h
 };

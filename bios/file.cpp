@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -21,7 +22,9 @@ Result<Bytes> read_whole_file(const std::string& path, const std::string& purpos
     return error("the {} '{}' is not a readable file; give the path of a file", purpose, path);
   }
   Bytes bytes;
-  Bytes chunk(kMiB);
+  if (S_ISREG(info.st_mode))
+    bytes.reserve(std::min<u64>(static_cast<u64>(info.st_size), max_bytes));
+  Bytes chunk(256 * kKiB);
   while (true) {
     const std::size_t got = std::fread(chunk.data(), 1, chunk.size(), file.get());
     if (got == 0) break;

@@ -17,7 +17,6 @@ CodeCache::CodeCache(u64 bytes) : memory_(kStubBytes + bytes) {
   const u64 size = bytes / count & ~(kAlignment - 1);
   chunks_.resize(count);
   chunk_bytes_ = size;
-  region_index_.resize((kStubBytes + bytes) / kGranule + 1);
   for (u64 i = 0; i < count; ++i) {
     chunks_[i].begin = kStubBytes + i * size;
     chunks_[i].end = chunks_[i].begin + size;
@@ -37,8 +36,8 @@ void CodeCache::empty(Chunk& chunk) {
   chunk.regions.clear();
   chunk.sites.clear();
   chunk.exits.clear();
-  chunk.first = chunk.begin;
-  chunk.last = chunk.end;
+  chunk.first = chunk.main_made = chunk.begin;
+  chunk.last = chunk.rare_made = chunk.end;
 }
 
 void CodeCache::advance() {
@@ -60,20 +59,37 @@ CodeCache::Place CodeCache::place(u64 main_bytes, u64 rare_bytes) {
   place.main = memory_.run_view() + chunk.first;
   const u64 before = chunk.first;
   chunk.first += main_size;
-  const u32 index = static_cast<u32>(chunk.regions.size() - 1);
-  for (u64 granule = (before + kGranule - 1) / kGranule; granule * kGranule < chunk.first;
-       ++granule)
-    region_index_[granule] = index;
-  // The huge page before the current one is full.
-  constexpr u64 kHugePage = ExecutableMemory::kHugePage;
-  if (before / kHugePage != chunk.first / kHugePage) {
-    const u64 full = chunk.first / kHugePage * kHugePage;
-    if (full >= chunk.begin + kHugePage)
-      memory_.pack(memory_.run_view() + full - kHugePage, memory_.run_view() + full);
-  }
+  const u64 first_granule = (before + kGranule - 1) / kGranule;
+  const u64 end_granule = (chunk.first + kGranule - 1) / kGranule;
+  if (end_granule > region_index_.size()) region_index_.resize(end_granule);
+  std::fill(region_index_.begin() + static_cast<std::ptrdiff_t>(first_granule),
+            region_index_.begin() + static_cast<std::ptrdiff_t>(end_granule),
+            static_cast<u32>(chunk.regions.size() - 1));
   chunk.last -= rare_size;
+  make_pages(chunk);
   place.rare = memory_.run_view() + chunk.last;
   return place;
+}
+
+/// Pages for what was placed, and some more. The main line gets huge ones once it is long: short
+/// programs shall not pay for 2 MiB.
+void CodeCache::make_pages(Chunk& chunk) {
+  constexpr u64 kStep = 64 * kKiB;
+  constexpr u64 kHuge = ExecutableMemory::kHugePage;
+  const u8* const run = memory_.run_view();
+  while (chunk.main_made < chunk.first) {
+    const u64 at = chunk.main_made;
+    const bool huge = at % kHuge == 0 && at >= chunk.begin + kHuge / 4 && at + kHuge <= chunk.last;
+    if (huge) memory_.make_huge(run + at);
+    const u64 end = huge ? at + kHuge : std::min((at / kStep + 1) * kStep, chunk.end);
+    memory_.populate(run + at, end - at);
+    chunk.main_made = end;
+  }
+  while (chunk.rare_made > chunk.last) {
+    const u64 begin = std::max((chunk.rare_made - 1) / kStep * kStep, chunk.begin);
+    memory_.populate(run + begin, chunk.rare_made - begin);
+    chunk.rare_made = begin;
+  }
 }
 
 TranslatedRegion* CodeCache::region_at(const u8* address) {

@@ -101,7 +101,8 @@ class CodeCache {
     std::deque<TranslatedRegion> regions;
     std::deque<Site> sites;
     std::deque<ExitRecord> exits;
-    u64 first = 0, last = 0;  ///< offsets: free memory between main line and rare code
+    u64 first = 0, last = 0;           ///< offsets: free memory between main line and rare code
+    u64 main_made = 0, rare_made = 0;  ///< offsets: as far as the host's pages were made for them
     u64 begin = 0, end = 0;
   };
 
@@ -147,6 +148,7 @@ class CodeCache {
   static constexpr u64 kAlignment = 8, kStubAlignment = 64;
 
   void empty(Chunk& chunk);
+  void make_pages(Chunk& chunk);
 
   ExecutableMemory memory_;
   u64 stubs_used_ = 0;

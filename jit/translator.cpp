@@ -587,9 +587,9 @@ std::string Translator::describe_statistics() const {
       translated_count_, superblock_count_, translated_instructions_, code_bytes(), linked_count_,
       narrow_count_, times_full_, host_instructions_, cpu_.state.instructions, entered_count_,
       slow_accesses_);
-  text += fmt::format(
-      "guards of several pages: {} looked at in C++, {} failed; {} fetch contexts\n", guard_count_,
-      guard_failures_, TranslatorAccess::contexts_made(cpu_));
+  text +=
+      fmt::format("guards of several pages: {} looked at in C++, {} failed; {} fetch contexts\n",
+                  guard_count_, guard_failures_, TranslatorAccess::contexts_made(cpu_));
   static constexpr std::array<std::string_view, static_cast<std::size_t>(ExitKind::kCount)> kExits =
       {"start or loop", "known page", "other page", "narrow", "hot", "no target", "fault or event"};
   text += "left at:";

@@ -116,9 +116,9 @@ struct MachineConfig {
   unsigned ahci_adapters = 0;  ///< beside what the board has
   bool boot_menu = false;
   bool has_vga = true;
-  RomImage vga_rom;                  ///< empty with has_vga: card without BIOS
-  std::optional<RomImage> firmware;  ///< absent: the kernel starts without firmware
-  std::optional<KernelConfig> kernel;
+  RomImage vga_rom;                            ///< empty with has_vga: card without BIOS
+  std::optional<RomImage> firmware;            ///< absent: the kernel starts without firmware
+  std::shared_ptr<const KernelConfig> kernel;  ///< null: what the firmware finds
 
   /// Back ends outlive the machine. Null serial entries: no such port.
   std::array<CharacterBackend*, 4> serial{};

@@ -11,7 +11,7 @@ namespace dragoman {
 
 class ShadowTable {
  public:
-  static constexpr unsigned kBits = 14;
+  static constexpr unsigned kBits = 16;
   static constexpr u64 kEntries = u64{1} << kBits;
 
   /// A tag is the linear address of the page; an access at `linear` hits when its distance from the

@@ -35,9 +35,10 @@ class PageFilter {
     }
   }
   bool may_hold(u64 linear_page) const {
-    return any_ && ((small_.test(first_hash(linear_page)) && small_.test(second_hash(linear_page))) ||
-                    large_.test(linear_page >> kLargeShift & (kRegions - 1)) ||
-                    giant_.test(linear_page >> kGiantShift & (kRegions - 1)));
+    return any_ &&
+           ((small_.test(first_hash(linear_page)) && small_.test(second_hash(linear_page))) ||
+            large_.test(linear_page >> kLargeShift & (kRegions - 1)) ||
+            giant_.test(linear_page >> kGiantShift & (kRegions - 1)));
   }
   void clear() {
     if (!any_) return;

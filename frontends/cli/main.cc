@@ -1,5 +1,6 @@
 // The program `dragoman`.
 #include <fmt/format.h>
+#include <malloc.h>
 
 #include "frontends/cli/device_options.h"
 #include "frontends/cli/options.h"
@@ -7,6 +8,10 @@
 
 int main(int argc, char** argv) {
   using namespace dragoman;
+  // The heap keeps what is freed: giving pages back and faulting them in again took a tenth of the
+  // time it takes to translate.
+  mallopt(M_TRIM_THRESHOLD, 256 << 20);
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
   auto command = parse_options(argc, argv);
   if (!command) {
     fmt::print(stderr, "dragoman: {}\n", command.error().message);

@@ -381,7 +381,7 @@ Result<void> Session::open_kernel() {
       }
     }
   }
-  config_.kernel = std::move(config);
+  config_.kernel = std::make_shared<const KernelConfig>(std::move(config));
   config_.firmware.reset();
   return {};
 }

@@ -27,8 +27,13 @@ struct Machine {
     while (peek_ram(address, 1) != 0) out += static_cast<char>(peek_ram(address++, 1));
     return out;
   }
+  void load(std::vector<BootModule> list) {
+    modules = std::move(list);
+    boot.modules = modules;
+  }
   std::unique_ptr<GuestMemory> memory;
   BoardDescription board;
+  std::vector<BootModule> modules;
   DirectBoot boot;
 };
 
@@ -64,7 +69,7 @@ TEST(Linux, ModernKernelStartsIn64BitMode) {
   const Bytes image = linux_image(0x20f, true);
   m.boot.kernel = image;
   m.boot.command_line = "console=ttyS0";
-  m.boot.modules = {{Bytes(5000, 0x77), ""}};
+  m.load({{Bytes(5000, 0x77), ""}});
   const auto state = boot_kernel(*m.memory, m.boot);
   ASSERT_TRUE(state.ok()) << state.error().message;
   EXPECT_EQ(state->mode, BootMode::kLong64);
@@ -158,9 +163,9 @@ TEST(Linux, LongCommandLinesAndManyInitrdsAreRefused) {
   m.boot.command_line = std::string(256, 'x');
   expect_error(boot_linux(*m.memory, m.boot), "shorten -append");
   m.boot.command_line = "";
-  m.boot.modules.resize(2);
+  m.load(std::vector<BootModule>(2));
   expect_error(boot_linux(*m.memory, m.boot), "one initial RAM disk");
-  m.boot.modules = {{Bytes(60 * kMiB), ""}};
+  m.load({{Bytes(60 * kMiB), ""}});
   expect_error(boot_linux(*m.memory, m.boot), "no room for initial RAM disk");
 }
 
@@ -201,7 +206,7 @@ TEST(Multiboot, FlatImageWithModules) {
   const Bytes image = flat_multiboot();
   m.boot.kernel = image;
   m.boot.command_line = "a b";
-  m.boot.modules = {{Bytes(100, 1), "one x"}, {Bytes(5000, 2), "two"}};
+  m.load({{Bytes(100, 1), "one x"}, {Bytes(5000, 2), "two"}});
   const auto state = boot_kernel(*m.memory, m.boot);
   ASSERT_TRUE(state.ok()) << state.error().message;
   EXPECT_EQ(state->mode, BootMode::kProtected32);
@@ -329,7 +334,7 @@ TEST(Elf, PvhKernelGetsStartInformation) {
                                  {4, 0, 0, pvh_note(0x1000010), 0}});
   m.boot.kernel = image;
   m.boot.command_line = "hello";
-  m.boot.modules = {{Bytes(10, 9), "mod"}};
+  m.load({{Bytes(10, 9), "mod"}});
   const auto state = boot_kernel(*m.memory, m.boot);
   ASSERT_TRUE(state.ok()) << state.error().message;
   EXPECT_EQ(state->mode, BootMode::kProtected32);

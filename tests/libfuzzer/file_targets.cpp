@@ -42,8 +42,10 @@ void fuzz_kernel(std::span<const u8> input) {
   boot.kernel = input.subspan(1);
   boot.kernel_name = "fuzz";
   boot.command_line = std::string(input[0] & 1 ? 3000 : 5, 'x');
-  if (input[0] & 2) boot.modules.push_back({Bytes(5000, 0x11), "module"});
-  if (input[0] & 4) boot.modules.push_back({Bytes(1), std::string(300, 'y')});
+  std::vector<BootModule> modules;
+  if (input[0] & 2) modules.push_back({Bytes(5000, 0x11), "module"});
+  if (input[0] & 4) modules.push_back({Bytes(1), std::string(300, 'y')});
+  boot.modules = modules;
   boot.tables = kBoard.tables;
   boot.vga_text = input[0] & 8;
   const auto check = [](const Result<BootState>& result) {

@@ -48,17 +48,27 @@ u8* aligned_room(std::size_t bytes) {
 
 }  // namespace
 
-void ExecutableMemory::pack(const void* run_begin, const void* run_end) {
+void ExecutableMemory::populate(const void* run_begin, u64 bytes) {
+#ifdef MADV_POPULATE_WRITE
+  constexpr int kWrite = MADV_POPULATE_WRITE, kRead = MADV_POPULATE_READ;
+#else
+  constexpr int kWrite = 23, kRead = 22;  // Linux 5.14
+#endif
+  const u64 first = static_cast<u64>(static_cast<const u8*>(run_begin) - run_view_) & ~kPageMask;
+  const u64 size = std::min(bytes, bound_ - first);
+  (void)madvise(write_view_ + first, size, kWrite);
+  (void)madvise(run_view_ + first, size, kRead);
+}
+
+void ExecutableMemory::make_huge(const void* run_begin) {
 #ifdef MADV_COLLAPSE
   constexpr int kCollapse = MADV_COLLAPSE;
 #else
-  constexpr int kCollapse = 25;  // Linux 6.1
+  constexpr int kCollapse = 25;           // Linux 6.1
 #endif
-  u8* const begin = const_cast<u8*>(static_cast<const u8*>(run_begin));
-  u8* const first = begin + (-reinterpret_cast<u64>(begin) & (kHugePage - 1));
-  const u64 end = reinterpret_cast<u64>(run_end) & ~(kHugePage - 1);
-  if (end <= reinterpret_cast<u64>(first)) return;
-  (void)madvise(first, static_cast<std::size_t>(end - reinterpret_cast<u64>(first)), kCollapse);
+  const u64 first = static_cast<u64>(static_cast<const u8*>(run_begin) - run_view_);
+  (void)madvise(run_view_ + first, kHugePage, kCollapse);
+  (void)madvise(write_view_ + first, kHugePage, kCollapse);  // maps the same page
 }
 
 ExecutableMemory::~ExecutableMemory() {

@@ -26,9 +26,12 @@ class ExecutableMemory {
   void write(const void* run_address, std::span<const u8> code);
   /// The same when another write() follows before the code is run.
   void write_unserialized(const void* run_address, std::span<const u8> code);
-  /// Code in this range is complete. Whole huge pages of it become such pages, which saves the host
-  /// translations of its own; that needs Linux 6.1 and is left undone where it cannot be had.
-  void pack(const void* run_begin, const void* run_end);
+  /// Code is about to be written to this range: its pages are made at once, which is cheaper than
+  /// one by one. Best effort.
+  void populate(const void* run_begin, u64 bytes);
+  /// Makes the 2 MiB at `run_begin` a huge page of the host, which saves translations of its own;
+  /// that needs Linux 6.1 and is left undone where it cannot be had.
+  void make_huge(const void* run_begin);
   const u8* run_view() const { return run_view_; }
   std::size_t bound() const { return bound_; }
   bool usable() const { return !refused_; }
