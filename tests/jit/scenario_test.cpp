@@ -365,6 +365,36 @@ TEST(AddressSpaces, TargetPageRemapped) {
   }
 }
 
+// A jump to another page that was linked before a flush is linked again behind it, not looked up for
+// good; where that happens again and again it is.
+TEST(AddressSpaces, LinksHealInANewContext) {
+  LockstepPair pair;
+  Bytes first, second;
+  first.branch({0xe9}, kPageSize)({0xf4});
+  second({0xff, 0xca}).branch({0x0f, 0x85}, u64{0} - kPageSize)({0xf4});  // dec edx; jnz
+  pair.code(L::kCode, first);
+  pair.code(L::kCode + kPageSize, second);
+  const auto run = [&](u64 rounds) {
+    const u64 before = pair.translated.translator->blocks_linked();
+    pair.set(kRdx, rounds);
+    pair.start(L::kCode);
+    expect_halt(pair);
+    return pair.translated.translator->blocks_linked() - before;
+  };
+  EXPECT_EQ(run(20), 2u);
+  EXPECT_EQ(run(2), 0u);
+  unsigned healed = 0;
+  for (unsigned i = 0; i < 8; ++i) {
+    pair.set(kRax, L::kPml4);
+    run_once(pair, 0x60000, {0x0f, 0x22, 0xd8, 0xf4});  // mov cr3, rax
+    const u64 links = run(3);
+    EXPECT_TRUE(i == 0 ? links == 2 : true) << links;
+    healed += links != 0;
+  }
+  EXPECT_GE(healed, 3u);
+  EXPECT_LT(healed, 8u);
+}
+
 TEST(AddressSpaces, Cr3Switched) {
   remapped([](LockstepPair& pair, bool second) {
     pair.set(kRax, second ? L::kOtherPml4 : L::kPml4);
