@@ -19,7 +19,7 @@ struct RegionCounters;
 /// An instruction that may call into C++: what the callee needs to know.
 struct Site {
   TranslatedRegion* region = nullptr;
-  const Block* block = nullptr;
+  Block* block = nullptr;
   const Instruction* insn = nullptr;
   u64 rip = 0;  ///< of the instruction
   /// Of a memory access that cannot be done in place: host code that goes on, behind the
@@ -30,9 +30,11 @@ struct Site {
   i32 uncharged = 0;  ///< instructions executed before it, minus what the budget is short by
   u16 bytes = 0;      ///< of the memory access, or of all accesses that share it
   bool write = false;
-  bool by_handler = false;  ///< its handler executes it when the access cannot be done in place
-  bool load_flags = false;  ///< what follows wants the flags in the host's register
-  bool vectors = false;     ///< what follows wants the vector registers in the host's
+  bool writes_later = false;  ///< it reads, and the page must be one that others write to as well
+  u8 refused = 0;             ///< times it was not
+  bool by_handler = false;    ///< its handler executes it when the access cannot be done in place
+  bool load_flags = false;    ///< what follows wants the flags in the host's register
+  bool vectors = false;       ///< what follows wants the vector registers in the host's
 };
 
 enum class ExitKind : u8 {

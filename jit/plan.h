@@ -105,6 +105,8 @@ struct PlannedBlock {
 /// Accesses off one base value that share a probe of the shadow page table.
 struct AccessGroup {
   bool write = false;
+  int block = -1;         ///< of the region, where its leader is
+  unsigned leader = 0;    ///< instruction of that block
   i64 low = 0, high = 0;  ///< bytes covered, from the base value
   unsigned members = 0;
   u32 align = 0;         ///< bytes to a multiple of which members are aligned, or 0

@@ -93,6 +93,8 @@ class Grouper {
                                     : start_of_join(i);
       for (unsigned k = 0; k < b.instructions.size(); ++k) {
         PlannedInstruction& p = b.instructions[k];
+        block_ = i;
+        instruction_ = k;
         step(p, values);
         if (p.target >= 0) at_edge_.push_back({{i, k}, values});
       }
@@ -209,10 +211,16 @@ class Grouper {
       found = w;
     } else if (const int r = values.groups.find(base, false); !access.write && r >= 0 && fits(r)) {
       found = r;
+    } else if (access.write && r >= 0 && fits(r) && may_write_later(r)) {
+      // What is read here and written later in the same block is looked up once, for writing.
+      plan_.groups[static_cast<std::size_t>(r)].write = true;
+      values.groups.set(base, true, r);
+      found = r;
     }
     if (found < 0) {
       found = static_cast<int>(plan_.groups.size());
-      plan_.groups.push_back({access.write, offset, offset + access.bytes, 0, 0, 0, -1});
+      plan_.groups.push_back({access.write, static_cast<int>(block_), instruction_, offset,
+                              offset + access.bytes, 0, 0, 0, -1});
       access.leader = true;
       values.groups.set(base, access.write, found);
       if (access.write) values.groups.set(base, false, found);
@@ -226,6 +234,13 @@ class Grouper {
       g.align_offset = offset;
     }
     access.group = static_cast<i16>(found);
+  }
+
+  /// The leader of a group that reads is in this block, and nothing speaks against it.
+  bool may_write_later(int group) const {
+    const AccessGroup& g = plan_.groups[static_cast<std::size_t>(group)];
+    return g.block == static_cast<int>(block_) &&
+           !(plan_.blocks[block_].block->reads_only >> g.leader & 1);
   }
 
   void operand_access(PlannedInstruction& p, Values& values) {
@@ -361,6 +376,8 @@ class Grouper {
   RegionPlan& plan_;
   bool wide_;
   u32 key_ = 0;
+  std::size_t block_ = 0;  ///< what is looked at
+  unsigned instruction_ = 0;
   u32 symbols_ = 0;
   u32 constants_ = 0;
   std::vector<std::vector<Edge>> edges_to_;

@@ -43,45 +43,6 @@ u32 code_limit(const Cpu& cpu) { return cpu.code64() ? 0 : cpu.state.segments[kC
 
 }  // namespace
 
-u8* TranslatorAccess::beside_code(Cpu& cpu, u64 linear, unsigned size) {
-  // The page is readable in place and may be written: else direct() or the handler has to look.
-  const ShadowTable::Entry& e = cpu.frame.shadow->entry(linear >> kPageShift);
-  if (!e.readable(linear, size)) return nullptr;
-  u8* const host = reinterpret_cast<u8*>(linear + e.delta);
-  const GuestMemory& pool = cpu.memory().memory();
-  const u64 offset = pool.offset_of(host);
-  const u8 flags = pool.flags(offset >> kPageShift);
-  if (!(flags & kPageHasCode) || ((flags & kPageTracked) && !(flags & kPageDirty)) ||
-      cpu.blocks_->may_hold_code(offset, size))
-    return nullptr;
-  Cpu::PageWalk walk;
-  const bool pending = cpu.fault_pending_;
-  const Fault fault = cpu.fault_;
-  if (!cpu.translate(linear, AccessType::kWrite, Privilege::kCurrent, walk)) {
-    cpu.fault_pending_ = pending;
-    cpu.fault_ = fault;
-    return nullptr;
-  }
-  const MemoryMap::PageView view = cpu.memory().page(PhysicalAddress(walk.physical));
-  return view.write == host - (linear & kPageMask) ? host : nullptr;
-}
-
-const ShadowTable::Fetch* TranslatorAccess::fetch_quietly(Cpu& cpu, u64 linear) {
-  if (const ShadowTable::Fetch* known = fetch(cpu, linear)) return known;
-  // Breakpoints are put into blocks when find_block() meets their page for the first time.
-  if (!cpu.code64() || cpu.debug_ != nullptr) return nullptr;
-  const bool pending = cpu.fault_pending_;
-  const Fault fault = cpu.fault_;
-  Cpu::PageWalk walk;
-  const bool found = cpu.walk_tables(linear, AccessType::kExecute, Privilege::kCurrent, walk,
-                                     /*write_intent=*/false, /*quiet=*/true);
-  cpu.fault_pending_ = pending;
-  cpu.fault_ = fault;
-  if (!found) return nullptr;
-  cpu.fill_shadow(*cpu.frame.shadow, linear, AccessType::kExecute, walk);
-  return fetch(cpu, linear);
-}
-
 /// What generated code calls.
 struct TranslatorCalls {
   static void enter_cpp(Translator& t, const Site& site) {
@@ -99,6 +60,12 @@ struct TranslatorCalls {
     t->running_ = site->region;
     u8* host =
         cpu.direct(linear, site->bytes, site->write ? AccessType::kWrite : AccessType::kRead);
+    if (site->writes_later && host != nullptr) {
+      // Where the page cannot be written yet, each instruction looks for itself.
+      const auto rights = TranslatorAccess::prepare_write(cpu, linear, site->bytes);
+      if (rights == TranslatorAccess::WriteRights::kRefused) t->note_refused(*site);
+      if (rights != TranslatorAccess::WriteRights::kReady) host = nullptr;
+    }
     if (host == nullptr && site->write)
       host = TranslatorAccess::beside_code(cpu, linear, site->bytes);
     t->running_ = nullptr;
@@ -555,6 +522,15 @@ void Translator::take_out_superblock(TranslatedRegion& better) {
   static constexpr std::array<u8, kPlainBody> kNop = {0x0f, 0x1f, 0x44, 0x00, 0x00};
   cache_.write(plain.entry, kNop);
   runs_left(plain) = static_cast<i32>(options_.runs_before_superblock);
+}
+
+/// A page that is only read although code goes on to write there, or has code on it: where that is
+/// so time and again, the instruction looks for itself from now on.
+void Translator::note_refused(const Site& site) {
+  constexpr u8 kMany = 16;
+  if (++const_cast<Site&>(site).refused != kMany) return;
+  site.block->reads_only |= 1u << (site.insn - site.block->instructions);
+  retire(*site.region, RetireCause::kSuperseded);
 }
 
 void Translator::forget(Block& block) {

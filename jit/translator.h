@@ -54,6 +54,10 @@ struct TranslatorAccess {
   }
   /// Host address for a write into a page with code that touches none of it, or null. Never faults.
   static u8* beside_code(Cpu& cpu, u64 linear, unsigned size);
+  /// Makes the shadow page table admit writes to bytes it admits reads of, where a write would set
+  /// no A or D bits. kLater: one would.
+  enum class WriteRights { kReady, kLater, kRefused };
+  static WriteRights prepare_write(Cpu& cpu, u64 linear, unsigned size);
   static u32 contexts_made(const Cpu& cpu) { return cpu.spaces_->contexts_made(); }
   static void set_position(Cpu& cpu, const Instruction* insn, u64 rip) {
     cpu.block_first_ = insn;
@@ -129,6 +133,7 @@ class Translator final : public Translation {
   void write_context(const ExitRecord& exit, u32 context);
   void unlink(ExitRecord& exit);
   void retire(TranslatedRegion& region, RetireCause cause = RetireCause::kBytesChanged);
+  void note_refused(const Site& site);
   void take_out_superblock(TranslatedRegion& better);
   void promote(Block& block, TranslatedRegion& region);
   const u8* guard(TranslatedRegion& region);

@@ -27,6 +27,9 @@ struct Block {
   Block* page_next = nullptr;
   Block* second_next = nullptr;  ///< in the list of the second page
   Instruction* instructions = nullptr;
+  /// Of its instructions, as bits: those that read from where a later one writes, but found the
+  /// page not to be written time and again. The Translation's.
+  u32 reads_only = 0;
   u32 runs = 0;                ///< times interpreted, until it is worth translating
   void* translated = nullptr;  ///< belongs to the Translation
 
@@ -44,7 +47,7 @@ bool ends_block(const Row& row);
 /// Finds and keeps blocks; forgets those whose bytes change.
 class BlockCache {
  public:
-  static constexpr unsigned kMaxInstructions = 32;
+  static constexpr unsigned kMaxInstructions = 32;  ///< as many as a mask of them has bits
 
   explicit BlockCache(GuestMemory& memory);
   ~BlockCache();

@@ -43,6 +43,9 @@ bool Cpu::cancelled_instruction(Cpu& cpu, const Instruction&) {
   return cpu.restart_instruction(false);  // its bytes changed while the block was running
 }
 
+/// A long block ends where it does not part a comparison from the branch that looks at it.
+constexpr unsigned kWantedInstructions = BlockCache::kMaxInstructions - 4;
+
 /// When a translation did not start for want of budget, none is tried for so few instructions.
 constexpr u64 kLeastTranslated = 320;
 
@@ -309,6 +312,8 @@ Block* Cpu::build_block(u64 linear, const u8* host, u64 offset) {
     bytes += insn.length;
     ++count;
     if (result != DecodeResult::kOk || ends_block(row(insn.row))) break;
+    if (count >= kWantedInstructions && operation_info(row(insn.row).operation).flags_written == 0)
+      break;
   }
   if (count == 0) return nullptr;
   return blocks_->insert(offset, mode_key_, buffer.data(), count, bytes);

@@ -25,6 +25,7 @@ Site& RegionEmitter::new_site(const PlannedInstruction& p, const PlannedAccess* 
     if (a->group >= 0 && a->leader) {
       const AccessGroup& group = plan_.groups[static_cast<std::size_t>(a->group)];
       s.bytes = static_cast<u16>(group.high - group.low);
+      s.writes_later = group.write && !a->write;
     }
   }
   return s;

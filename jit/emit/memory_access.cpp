@@ -160,7 +160,7 @@ RegionEmitter::HostOperand RegionEmitter::probe(const PlannedInstruction& p, con
   s.access = &a;
   s.group = group;
   s.form = form_of(address);
-  s.tag = a.write ? 8 : 0;
+  s.tag = a.write || (group != nullptr && group->write) ? 8 : 0;
   s.checks = !plain_segment(address) || align != 0;
   s.slow = a_.newLabel();
   s.ready = a_.newLabel();
@@ -272,7 +272,8 @@ RegionEmitter::HostOperand RegionEmitter::probe_by_call(const PlannedInstruction
   check_segment(a, address, {});
   const ProbeStubs::Result result =
       form == AddressForm::kBase ? ProbeStubs::kDelta : ProbeStubs::kAddress;
-  call_stub(cpu_.frame.probe_stubs[ProbeStubs::index(a.write, result, span)]);
+  const bool write = a.write || (group != nullptr && group->write);
+  call_stub(cpu_.frame.probe_stubs[ProbeStubs::index(write, result, span)]);
   Site& site = new_site(p, &a);
   site.call = static_cast<u32>(a_.offset());
   if (flags_.in == FlagsIn::kRecipe) site.recipe = flags_.recipe;

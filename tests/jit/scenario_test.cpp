@@ -193,6 +193,46 @@ TEST(TranslatedFaults, AbsoluteAddressesFarApart) {
   }
 }
 
+// A read shares its look-up with a write behind it, which may not come to pass: only a write sets
+// D, and pages that cannot be written can be read all the same.
+TEST(SharedProbes, ReadWithAWriteBehindIt) {
+  LockstepPair pair;
+  Bytes loop;
+  loop({0x8b, 0x07, 0x85, 0xc9, 0x74, 0x03, 0x89, 0x47, 0x08})  // mov; test; jz; mov [rdi+8], eax
+      ({0xff, 0xca})
+          .branch({0x0f, 0x85}, 0)({0xf4});  // dec edx; jnz
+  pair.code(L::kCode, loop);
+  pair.put(L::kData, 7);
+  const u64 entry = L::kTable0 + (L::kData >> 12) * 8;
+  const auto run = [&](bool write) {
+    pair.set(kRdi, L::kData);
+    pair.set(kRcx, write);
+    pair.set(kRdx, 200);
+    pair.start(L::kCode);
+    expect_halt(pair);
+    EXPECT_EQ(pair.reg(kRax), 7u);
+    return pair.translated.get(entry) >> 6 & 1;  // D
+  };
+  EXPECT_EQ(run(false), 0u);
+  EXPECT_EQ(run(false), 0u);
+  EXPECT_EQ(run(true), 1u);
+  EXPECT_EQ(pair.translated.get(L::kData + 8) & 0xffffffff, 7u);
+  // Code on the page: its bytes are read, and writes go another way.
+  pair.code(L::kData + 0x800, {0xf4});
+  pair.start(L::kData + 0x800);
+  expect_halt(pair);
+  EXPECT_EQ(run(false), 1u);
+  EXPECT_EQ(run(true), 1u);
+  // Not writable at all.
+  pair.put(entry, L::kData | 5);
+  pair.set(kRdi, L::kData);
+  pair.code(0x60000, {0x0f, 0x01, 0x3f, 0xf4});  // invlpg [rdi]
+  pair.start(0x60000);
+  expect_halt(pair);
+  EXPECT_EQ(run(false), 0u);
+  EXPECT_EQ(run(false), 0u);
+}
+
 // Byte shifts mask their count to 5 bits whatever REX.W says: 32 leaves the flags alone.
 TEST(TranslatedFlags, ByteShiftBy32KeepsThem) {
   LockstepPair pair(kMiB, 1);
@@ -365,8 +405,8 @@ TEST(AddressSpaces, TargetPageRemapped) {
   }
 }
 
-// A jump to another page that was linked before a flush is linked again behind it, not looked up for
-// good; where that happens again and again it is.
+// A jump to another page that was linked before a flush is linked again behind it, not looked up
+// for good; where that happens again and again it is.
 TEST(AddressSpaces, LinksHealInANewContext) {
   LockstepPair pair;
   Bytes first, second;
