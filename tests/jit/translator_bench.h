@@ -2,6 +2,8 @@
 // must be equal in everything a guest can see.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <cstring>
 #include <initializer_list>
 #include <memory>
@@ -275,5 +277,18 @@ class Bytes {
  private:
   std::vector<u8> bytes_;
 };
+
+/// Runs until HLT, which comes after so many rounds that the code is translated.
+inline void expect_halt(LockstepPair& pair, u64 budget = 100000) {
+  ASSERT_EQ(pair.run(budget), "");
+  ASSERT_TRUE(pair.halted());
+}
+
+/// Runs guest code, translated or not, that ends in HLT.
+inline void run_once(LockstepPair& pair, u64 at, const std::vector<u8>& code) {
+  pair.code(at, code);
+  pair.start(at);
+  expect_halt(pair);
+}
 
 }  // namespace dragoman
