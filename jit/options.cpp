@@ -8,8 +8,8 @@ namespace {
 
 constexpr TranslatorOptionInfo kInfos[] = {
     {"cache", "size of the code cache, 1M to 1G (256M)"},
-    {"threshold", "runs of a block before it is translated, 1 to 1000000 (12)"},
-    {"superblock_threshold", "runs of a translated block before it heads a superblock (12000)"},
+    {"threshold", "runs of a block before it is translated, 1 to 1000000 (6)"},
+    {"superblock_threshold", "runs of a translated block before it heads a superblock (40000)"},
     {"links", "jumps from block to block without a look-up"},
     {"liveness", "flags nobody reads are not saved"},
     {"probes", "one look at the shadow page table for nearby accesses"},

@@ -13,8 +13,8 @@ namespace dragoman {
 
 struct TranslatorOptions {
   u64 cache_bytes = 256 * kMiB;        ///< of host code, tables of the blocks not included
-  u32 runs_before_translation = 12;    ///< of a block by the interpreter
-  u32 runs_before_superblock = 12000;  ///< of a translated block before it becomes a head
+  u32 runs_before_translation = 6;     ///< of a block by the interpreter
+  u32 runs_before_superblock = 40000;  ///< of a translated block before it becomes a head
   bool links = true;                   ///< jumps from block to block without a look-up
   bool flag_liveness = true;           ///< flags nobody reads are not saved
   bool shared_probes = true;           ///< one look at the shadow page table for nearby accesses
