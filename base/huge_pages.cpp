@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 
 namespace dragoman {
@@ -18,12 +19,16 @@ void* allocate_huge(std::size_t bytes) {
   const std::size_t size = whole_pages(bytes);
   void* const room = mmap(nullptr, size + kHugePage, PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (room == MAP_FAILED) std::abort();
+  if (room == MAP_FAILED) {
+    std::fprintf(stderr,
+                 "dragoman: the host has no %zu MiB of address space left; raise ulimit -v\n",
+                 size >> 20);
+    std::_Exit(1);
+  }
   char* const first = static_cast<char*>(room);
   char* const aligned = first + (-reinterpret_cast<std::uintptr_t>(first) & (kHugePage - 1));
   if (aligned != first) munmap(first, static_cast<std::size_t>(aligned - first));
-  const std::size_t behind = static_cast<std::size_t>(first + kHugePage - aligned);
-  if (behind != 0) munmap(aligned + size, behind);
+  munmap(aligned + size, static_cast<std::size_t>(first + kHugePage - aligned));
   (void)madvise(aligned, size, MADV_HUGEPAGE);  // a wish
   return aligned;
 }

@@ -86,7 +86,6 @@ class Grouper {
       find_edges();
       find_dominators();
     }
-    at_edge_.reserve(2 * plan_.blocks.size());
     for (std::size_t i = 0; i < plan_.blocks.size(); ++i) {
       PlannedBlock& b = plan_.blocks[i];
       Values values = b.parent >= 0 ? at_edge(static_cast<std::size_t>(b.parent), b.parent_index)

@@ -1,6 +1,5 @@
 // The program `dragoman`.
 #include <fmt/format.h>
-#include <malloc.h>
 
 #include "frontends/cli/device_options.h"
 #include "frontends/cli/options.h"
@@ -8,10 +7,6 @@
 
 int main(int argc, char** argv) {
   using namespace dragoman;
-  // The heap keeps what is freed: giving pages back and faulting them in again took a tenth of the
-  // time it takes to translate.
-  mallopt(M_TRIM_THRESHOLD, 256 << 20);
-  mallopt(M_MMAP_THRESHOLD, 32 << 20);
   auto command = parse_options(argc, argv);
   if (!command) {
     fmt::print(stderr, "dragoman: {}\n", command.error().message);
