@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/address_room.h"
+
 namespace dragoman {
 namespace {
 
@@ -33,18 +35,7 @@ void serialize() {
 }
 
 constexpr u64 kHugePage = ExecutableMemory::kHugePage;
-
-/// Address space that begins where a huge page can, to be mapped over; null when there is none.
-u8* aligned_room(std::size_t bytes) {
-  void* room = mmap(nullptr, bytes + kHugePage, PROT_NONE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (room == MAP_FAILED) return nullptr;
-  u8* const first = static_cast<u8*>(room);
-  u8* const aligned = first + (-reinterpret_cast<u64>(first) & (kHugePage - 1));
-  if (aligned != first) munmap(first, static_cast<std::size_t>(aligned - first));
-  munmap(aligned + bytes, static_cast<std::size_t>(first + kHugePage - aligned));
-  return aligned;
-}
+static_assert(kHugePage == kHugePageBytes);
 
 }  // namespace
 
@@ -80,8 +71,8 @@ bool ExecutableMemory::map() {
   if (run_view_ != nullptr) return true;
   if (refused_) return false;
   // mremap of a shared anonymous mapping with old size 0 makes a second view of the same pages.
-  u8* const first_room = aligned_room(bound_);
-  u8* const second_room = aligned_room(bound_);
+  void* const first_room = reserve_room(bound_);
+  void* const second_room = reserve_room(bound_);
   void* writable = MAP_FAILED;
   if (first_room != nullptr && second_room != nullptr)
     writable = mmap(first_room, bound_, PROT_READ | PROT_WRITE,

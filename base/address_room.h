@@ -1,0 +1,15 @@
+// Address space of the host, to be mapped over.
+#pragma once
+
+#include <cstddef>
+
+namespace dragoman {
+
+/// Size of a huge page of the host.
+inline constexpr std::size_t kHugePageBytes = std::size_t{2} << 20;
+
+/// `bytes` (a multiple of the page size) of address space without access that begin where a huge
+/// page can; munmap() gives them back. Null when the host has none.
+void* reserve_room(std::size_t bytes);
+
+}  // namespace dragoman
