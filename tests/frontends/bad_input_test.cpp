@@ -19,7 +19,7 @@ std::string random_bytes(std::size_t count) {
 
 void expect_refused(const std::vector<std::string>& arguments, int code, const std::string& value,
                     const std::string& remedy) {
-  const Finished run = run_dragoman(arguments, 20);
+  const Finished run = run_dragoman(arguments);
   EXPECT_EQ(run.code, code) << arguments[0] << " " << arguments[1] << ": " << run.err;
   EXPECT_NE(run.err.find("dragoman: "), std::string::npos) << run.err;
   EXPECT_NE(run.err.find(value), std::string::npos) << value << " not in: " << run.err;
@@ -126,7 +126,7 @@ TEST(BadInput, RandomDiskEndsAtTheFirmwaresMessage) {
   const Finished run =
       run_dragoman({"-m", "32", "-hda", disk, "-device",
                     "isa-debugcon,iobase=0x402,chardev=file:" + directory.file("log"), "-expect",
-                    "No bootable device", "-timeout", "40", "-d", "guest_errors", "-D",
+                    "No bootable device", "-timeout", kHangTimeout, "-d", "guest_errors", "-D",
                     directory.file("errors")});
   EXPECT_NE(read_file(directory.file("log")).find("No bootable device"), std::string::npos)
       << run.err;

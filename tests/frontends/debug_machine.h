@@ -65,9 +65,9 @@ class DebugMachine {
 
   Machine& machine() { return *machine_; }
   Debugger& debugger() { return machine_->debugger(); }
-  /// Runs until the machine is held again; false when it did not stop within ten seconds.
+  /// Runs until the machine is held again; false when it did not stop within minutes.
   bool run_until_held() {
-    machine_->set_host_deadline(host_time_ns() + 10'000'000'000);
+    machine_->set_host_deadline(host_time_ns() + 300'000'000'000);
     return machine_->run().cause == StopCause::kRequested;
   }
 

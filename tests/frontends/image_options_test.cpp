@@ -12,7 +12,7 @@ bool make(const std::string& command) {
 
 void expect_refused(const std::vector<std::string>& arguments, int code,
                     const std::string& remedy) {
-  const Finished run = run_dragoman(arguments, 20);
+  const Finished run = run_dragoman(arguments);
   EXPECT_EQ(run.code, code) << run.err;
   EXPECT_NE(run.err.find(remedy), std::string::npos) << remedy << " not in: " << run.err;
 }
@@ -45,10 +45,11 @@ TEST(ImageOptions, EveryFormatStarts) {
     ASSERT_TRUE(
         make("qemu-img convert -f raw -O " + std::string(format) + " " + raw + " " + image));
     for (const bool snapshot : {false, true}) {
-      std::vector<std::string> arguments = {
-          "-display", "none", "-device", "isa-debug-exit", "-m", "32", "--timeout", "60", image};
+      std::vector<std::string> arguments = {"-display",       "none",       "-device",
+                                            "isa-debug-exit", "-m",         "32",
+                                            "--timeout",      kHangTimeout, image};
       if (snapshot) arguments.insert(arguments.begin(), "-snapshot");
-      EXPECT_EQ(run_dragoman(arguments, 90).code, ('k' << 1 | 1) & 0xff) << format << snapshot;
+      EXPECT_EQ(run_dragoman(arguments).code, ('k' << 1 | 1) & 0xff) << format << snapshot;
     }
   }
 }

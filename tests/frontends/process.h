@@ -18,6 +18,12 @@
 
 namespace dragoman {
 
+/// How long a test waits for what must happen: on a host with other work to do everything may take
+/// fifty times as long. Only what hangs takes this long.
+inline constexpr int kHangSeconds = 300;
+/// The same for options.
+inline const std::string kHangTimeout = std::to_string(kHangSeconds);
+
 /// A directory of its own that goes with the object.
 class TemporaryDirectory {
  public:
@@ -53,7 +59,8 @@ struct Finished {
 };
 
 /// Runs build/dragoman without a display of the host and waits for its end.
-inline Finished run_dragoman(const std::vector<std::string>& arguments, int seconds = 60) {
+inline Finished run_dragoman(const std::vector<std::string>& arguments,
+                             int seconds = kHangSeconds + 60) {
   TemporaryDirectory directory;
   const std::string out = directory.file("out");
   const std::string err = directory.file("err");

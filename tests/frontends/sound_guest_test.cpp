@@ -26,7 +26,7 @@ Recording record(std::vector<std::string> arguments) {
        "-audiodev", "wav,id=a0,path=" + directory.file("x.wav"), "-icount", "shift=3", "-display",
        "none", "-m", "32", "-serial", "file:" + directory.file("serial"), "-device",
        "isa-debug-exit", "-state-hash"});
-  const Finished run = run_dragoman(arguments, 120);
+  const Finished run = run_dragoman(arguments);
   EXPECT_EQ(run.code, 33) << run.err;
   recording.bytes = read_file(directory.file("x.wav"));
   recording.serial = read_file(directory.file("serial"));

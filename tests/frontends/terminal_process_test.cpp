@@ -11,8 +11,8 @@ namespace dragoman {
 namespace {
 
 /// Reads what the program shows until `text` appears, with escape sequences removed.
-bool shows(int terminal, std::string& seen, const std::string& text, int seconds) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
+bool shows(int terminal, std::string& seen, const std::string& text) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(kHangSeconds);
   while (std::chrono::steady_clock::now() < deadline) {
     if (seen.find(text) != std::string::npos) return true;
     pollfd entry{terminal, POLLIN, 0};
@@ -42,21 +42,22 @@ TEST(TerminalDisplay, ShowsTheGuestAndTakesItsKeys) {
     _exit(127);
   }
   std::string seen;
-  EXPECT_TRUE(shows(master, seen, "Dragoman", 60)) << seen;
-  EXPECT_TRUE(shows(master, seen, "> ", 60)) << seen;
+  EXPECT_TRUE(shows(master, seen, "Dragoman")) << seen;
+  EXPECT_TRUE(shows(master, seen, "> ")) << seen;
   termios raw{};
   tcgetattr(master, &raw);
   EXPECT_EQ(raw.c_lflag & ICANON, 0u);
   seen.clear();
   ASSERT_EQ(write(master, "1", 1), 1);
-  EXPECT_TRUE(shows(master, seen, "CPU", 60)) << seen;
+  EXPECT_TRUE(shows(master, seen, "CPU")) << seen;
   ASSERT_EQ(write(master, "\x01x", 2), 2);
   std::string rest;
-  shows(master, rest, "nothing like this", 2);  // empties the terminal until the program ends
+  shows(master, rest, "nothing like this");  // empties the terminal until the program ends
   int status = 0;
-  for (int i = 0; i < 200 && waitpid(child, &status, WNOHANG) == 0; ++i) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(kHangSeconds);
+  while (waitpid(child, &status, WNOHANG) == 0) {
+    if (std::chrono::steady_clock::now() > deadline) kill(child, SIGKILL);
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    if (i == 199) kill(child, SIGKILL);
   }
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
   close(master);
