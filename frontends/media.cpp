@@ -4,8 +4,8 @@
 
 namespace dragoman {
 
-MediaBay::MediaBay(Machine& machine, const MachineConfig& config)
-    : machine_(machine), name_(config.name), floppies_(2) {
+MediaBay::MediaBay(Machine& machine, const MachineConfig& config, DriveLights* lights)
+    : machine_(machine), lights_(lights), name_(config.name), floppies_(2) {
   unsigned virtio = 0;
   unsigned nvme = 0;
   for (const DriveConfig& drive : config.drives) {
@@ -100,8 +100,15 @@ Result<void> MediaBay::change(const std::string& drive, const std::string& file)
     image = open_image(file, options);
   }
   if (!image) return image.error();
+  std::shared_ptr<BlockImage> medium = image.take();
+  if (lights_ != nullptr) {
+    DriveConfig place;
+    place.interface = (*bay)->interface;
+    place.cdrom = place.interface != DriveInterface::kFloppy;
+    medium = lights_->watch(std::move(medium), place);
+  }
   move_tray(**bay, true);
-  if (auto done = insert(**bay, image.take()); !done) return done;
+  if (auto done = insert(**bay, std::move(medium)); !done) return done;
   move_tray(**bay, false);
   return {};
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "frontends/drive_lights.h"
 #include "frontends/monitor/monitor.h"
 #include "machine/machine.h"
 
@@ -15,8 +16,8 @@ namespace dragoman {
 /// first AHCI adapter that was added.
 class MediaBay {
  public:
-  /// Both outlive the bay.
-  MediaBay(Machine& machine, const MachineConfig& config);
+  /// All outlive the bay; `lights` see the media that are put in, or are null.
+  MediaBay(Machine& machine, const MachineConfig& config, DriveLights* lights = nullptr);
 
   std::vector<DriveInfo> drives() const;
   /// Opens `file` and puts it into a removable drive; the medium inside goes.
@@ -40,6 +41,7 @@ class MediaBay {
   void move_tray(Bay& bay, bool open);
 
   Machine& machine_;
+  DriveLights* lights_;
   std::vector<TrayListener> tray_listeners_;
   std::string name_;
   std::vector<Bay> bays_;

@@ -19,24 +19,29 @@ int initial_scale(Size size) { return size.width <= kSmallWidth ? 2 : 1; }
 
 }  // namespace
 
-SdlDisplay::SdlDisplay(PcBoard& board, std::string title, std::function<void()> closed)
-    : board_(board),
+SdlDisplay::SdlDisplay(Machine& machine, std::string title, std::function<void()> closed)
+    : machine_(machine),
+      board_(machine.board()),
       title_(std::move(title)),
       closed_(std::move(closed)),
-      watch_(*board.vga(), board.memory()),
+      watch_(*board_.vga(), board_.memory()),
       keys_down_(static_cast<std::size_t>(Key::kCount)) {}
 
-Result<std::unique_ptr<SdlDisplay>> SdlDisplay::open(PcBoard& board, std::string title,
+Result<std::unique_ptr<SdlDisplay>> SdlDisplay::open(Machine& machine, const DriveLights& lights,
+                                                     std::string title,
                                                      std::function<void()> closed) {
-  std::unique_ptr<SdlDisplay> display(new SdlDisplay(board, std::move(title), std::move(closed)));
-  if (auto created = display->create(); !created) return created.error();
+  std::unique_ptr<SdlDisplay> display(new SdlDisplay(machine, std::move(title), std::move(closed)));
+  if (auto created = display->create(lights); !created) return created.error();
   return display;
 }
 
-Result<void> SdlDisplay::create() {
+Result<void> SdlDisplay::create(const DriveLights& lights) {
   SDL_SetHint(SDL_HINT_NO_SIGNAL_HANDLERS, "1");  // Ctrl-C belongs to the run loop
   SDL_SetHint(SDL_HINT_VIDEO_ALLOW_SCREENSAVER, "1");
   SDL_SetHint(SDL_HINT_VIDEO_X11_NET_WM_BYPASS_COMPOSITOR, "0");
+  // Frames go to the window as they are: without a graphics card, OpenGL would copy them in
+  // software.
+  SDL_SetHint(SDL_HINT_FRAMEBUFFER_ACCELERATION, "0");
   constexpr const char* kRemedy =
       "check DISPLAY or WAYLAND_DISPLAY, or use -display curses, -display none or -nographic";
   if (SDL_InitSubSystem(SDL_INIT_VIDEO) != 0) {
@@ -54,11 +59,16 @@ Result<void> SdlDisplay::create() {
   if (renderer_ == nullptr) {
     return error("cannot open a window with -display sdl: {}; {}", SDL_GetError(), kRemedy);
   }
+  menu_ = std::make_unique<SdlMenu>(
+      machine_, lights, window_, renderer_,
+      WindowActions{[this] { toggle_full_screen(); }, [this] { paste(); }, closed_});
+  SDL_SetWindowSize(window_, kTextWidth, kTextHeight + bar());
   show_title();
   return {};
 }
 
 SdlDisplay::~SdlDisplay() {
+  menu_.reset();
   if (texture_ != nullptr) SDL_DestroyTexture(texture_);
   if (renderer_ != nullptr) SDL_DestroyRenderer(renderer_);
   if (window_ != nullptr) SDL_DestroyWindow(window_);
@@ -69,11 +79,17 @@ void SdlDisplay::update() {
   SDL_Event event;
   while (SDL_PollEvent(&event) != 0) handle(event);
   if (watch_.take_change(board_.scheduler().now())) draw();
+  if (menu_->take_change()) stale_ = true;
   if (stale_) present();
 }
 
 void SdlDisplay::handle(const SDL_Event& event) {
+  if (menu_->handle(event, captured_)) return;
   switch (event.type) {
+    case SDL_DROPFILE:
+      menu_->insert(event.drop.file);
+      SDL_free(event.drop.file);
+      break;
     case SDL_QUIT:
       closed_();
       break;
@@ -111,12 +127,14 @@ void SdlDisplay::key_event(const SDL_KeyboardEvent& event) {
   const auto modifiers = event.keysym.mod;
   if (pressed && (modifiers & KMOD_CTRL) != 0 && (modifiers & KMOD_ALT) != 0) {
     const SDL_Scancode code = event.keysym.scancode;
-    if (code == SDL_SCANCODE_G || code == SDL_SCANCODE_F) {
+    if (code == SDL_SCANCODE_G || code == SDL_SCANCODE_F || code == SDL_SCANCODE_V) {
       if (event.repeat != 0) return;
       if (code == SDL_SCANCODE_G) {
         capture(!captured_);
-      } else {
+      } else if (code == SDL_SCANCODE_F) {
         toggle_full_screen();
+      } else {
+        paste();
       }
       return;
     }
@@ -181,6 +199,7 @@ void SdlDisplay::capture(bool on) {
   if (SDL_SetRelativeMouseMode(on ? SDL_TRUE : SDL_FALSE) != 0 && on) return;
   SDL_SetWindowKeyboardGrab(window_, on ? SDL_TRUE : SDL_FALSE);
   captured_ = on;
+  if (on) menu_->say("Ctrl+Alt+G releases the mouse");
   if (!on && buttons_ != 0) {
     buttons_ = 0;
     board_.mouse().buttons(0);
@@ -195,6 +214,16 @@ void SdlDisplay::toggle_full_screen() {
   full_screen_ = wanted;
   stale_ = true;
 }
+
+void SdlDisplay::paste() {
+  char* const text = SDL_GetClipboardText();
+  if (text == nullptr) return;
+  release_keys();  // Ctrl and Alt of the command are no part of the text
+  board_.keyboard().type_text(text);
+  SDL_free(text);
+}
+
+int SdlDisplay::bar() const { return full_screen_ && captured_ ? 0 : menu_->height(); }
 
 void SdlDisplay::release_keys() {
   for (std::size_t i = 0; i < keys_down_.size(); ++i) {
@@ -227,7 +256,7 @@ bool SdlDisplay::resize(Size size) {
       size.height >= kLeastSide) {
     const int scale = initial_scale(size);
     SDL_SetWindowSize(window_, static_cast<int>(size.width) * scale,
-                      static_cast<int>(size.height) * scale);
+                      static_cast<int>(size.height) * scale + bar());
   }
   return true;
 }
@@ -249,18 +278,22 @@ void SdlDisplay::present() {
   if (texture_ != nullptr && SDL_GetRendererOutputSize(renderer_, &width, &height) == 0) {
     const int screen_width = static_cast<int>(size_.width);
     const int screen_height = static_cast<int>(size_.height);
+    height = std::max(1, height - bar());
     const int scale = std::min(width / screen_width, height / screen_height);
     SDL_Rect target{0, 0, screen_width * scale, screen_height * scale};
-    if (scale == 0) {  // the window is smaller than the screen: shrink, keeping the proportions
-      const double shrink = std::min(static_cast<double>(width) / screen_width,
-                                     static_cast<double>(height) / screen_height);
-      target.w = std::max(1, static_cast<int>(screen_width * shrink));
-      target.h = std::max(1, static_cast<int>(screen_height * shrink));
+    const bool whole = scale > 0 && !menu_->smooth();
+    if (!whole) {  // as large as it can be, keeping the proportions
+      const double fit = std::min(static_cast<double>(width) / screen_width,
+                                  static_cast<double>(height) / screen_height);
+      target.w = std::max(1, static_cast<int>(screen_width * fit));
+      target.h = std::max(1, static_cast<int>(screen_height * fit));
     }
+    SDL_SetTextureScaleMode(texture_, whole ? SDL_ScaleModeNearest : SDL_ScaleModeLinear);
     target.x = (width - target.w) / 2;
-    target.y = (height - target.h) / 2;
+    target.y = (height - target.h) / 2 + bar();
     SDL_RenderCopy(renderer_, texture_, nullptr, &target);
   }
+  if (bar() > 0) menu_->draw();
   SDL_RenderPresent(renderer_);
 }
 

@@ -10,27 +10,30 @@
 
 #include "base/result.h"
 #include "frontends/screen_watch.h"
-#include "machine/pc_board.h"
+#include "frontends/sdl/sdl_menu.h"
+#include "machine/machine.h"
 
 namespace dragoman {
 
 /// One window. SDL itself is one per process, and so is this.
 class SdlDisplay {
  public:
-  /// `closed` is called when the user closes the window. The board outlives the display and has a
-  /// VGA card. An Error when SDL finds no display.
-  static Result<std::unique_ptr<SdlDisplay>> open(PcBoard& board, std::string title,
-                                                  std::function<void()> closed);
+  /// `closed` is called when the user closes the window. Machine and lights outlive the display;
+  /// the machine has a VGA card. An Error when SDL finds no display.
+  static Result<std::unique_ptr<SdlDisplay>> open(Machine& machine, const DriveLights& lights,
+                                                  std::string title, std::function<void()> closed);
   ~SdlDisplay();
   SdlDisplay(const SdlDisplay&) = delete;
   SdlDisplay& operator=(const SdlDisplay&) = delete;
 
+  /// Gives the menu the drives.
+  void set_media(MonitorHost host) { menu_->set_media(std::move(host)); }
   /// Takes the window's events and shows the screen if it changed. Called about every 16 ms.
   void update();
 
  private:
-  SdlDisplay(PcBoard& board, std::string title, std::function<void()> closed);
-  Result<void> create();
+  SdlDisplay(Machine& machine, std::string title, std::function<void()> closed);
+  Result<void> create(const DriveLights& lights);
   void handle(const SDL_Event& event);
   void key_event(const SDL_KeyboardEvent& event);
   void window_event(const SDL_WindowEvent& event);
@@ -38,12 +41,16 @@ class SdlDisplay {
   void capture(bool on);
   void toggle_full_screen();
   void release_keys();
+  void paste();
+  /// Lines at the top that are not the guest's.
+  int bar() const;
   void show_title();
   /// Fits the texture and, while it is an ordinary one, the window to the size of the screen.
   bool resize(Size size);
   void draw();
   void present();
 
+  Machine& machine_;
   PcBoard& board_;
   std::string title_;
   std::function<void()> closed_;
@@ -51,6 +58,7 @@ class SdlDisplay {
   SDL_Window* window_ = nullptr;
   SDL_Renderer* renderer_ = nullptr;
   SDL_Texture* texture_ = nullptr;
+  std::unique_ptr<SdlMenu> menu_;
   Size size_;
   std::vector<u32> pixels_;
   std::vector<bool> keys_down_;  ///< by Key: what the guest believes is held

@@ -41,10 +41,11 @@ struct LibraryHome {
 
 // Outside libraries that only one place may know, so that they can be replaced there.
 constexpr std::array kLibraryHomes = {
-    LibraryHome{"asmjit", "jit/emit/"}, LibraryHome{"SDL", "frontends/"},
-    LibraryHome{"CLI/", "frontends/"},  LibraryHome{"gtest/", "tests/"},
-    LibraryHome{"gmock/", "tests/"},    LibraryHome{"capstone/", "tests/ frontends/trace/"},
-    LibraryHome{"Zydis/", "tests/"},    LibraryHome{"Zycore/", "tests/"},
+    LibraryHome{"asmjit", "jit/emit/"},     LibraryHome{"SDL", "frontends/"},
+    LibraryHome{"imgui", "frontends/sdl/"}, LibraryHome{"backends/imgui", "frontends/sdl/"},
+    LibraryHome{"CLI/", "frontends/"},      LibraryHome{"gtest/", "tests/"},
+    LibraryHome{"gmock/", "tests/"},        LibraryHome{"capstone/", "tests/ frontends/trace/"},
+    LibraryHome{"Zydis/", "tests/"},        LibraryHome{"Zycore/", "tests/"},
 };
 
 constexpr std::size_t kMaxLines = 620;
