@@ -128,6 +128,7 @@ struct MachineConfig {
   CharacterBackend* firmware_log = nullptr;  ///< port 402h
   std::vector<CharacterBackend*> virtio_consoles;
   unsigned virtio_rngs = 0;
+  bool virtio_tablet = false;  ///< an absolute pointer
   SoundConfig sound;
   std::optional<DebugExitConfig> debug_exit;
   bool pc_testdev = false;  ///< ports and memory for test programs

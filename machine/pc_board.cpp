@@ -237,6 +237,10 @@ void PcBoard::add_pci_devices() {
     plug(add<VirtioRng>("virtio-rng." + std::to_string(i), spaces_, apic_bus_, log_,
                         [this](std::span<u8> out) { random_bytes(out); }));
   }
+  if (config_.virtio_tablet) {
+    tablet_ = &add<VirtioTablet>("virtio-tablet", spaces_, apic_bus_, log_);
+    plug(*tablet_);
+  }
 }
 
 AudioMixer* PcBoard::mixer_for(AudioBackend* backend) {

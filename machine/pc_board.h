@@ -35,6 +35,7 @@
 #include "devices/sound/pc_speaker.h"
 #include "devices/uart16550.h"
 #include "devices/vga/std_vga.h"
+#include "devices/virtio/virtio_tablet.h"
 #include "machine/chipset.h"
 #include "machine/clock.h"
 #include "machine/config.h"
@@ -66,6 +67,8 @@ class PcBoard {
   MemoryMap& memory_map() { return map_; }
   Ps2Keyboard& keyboard() { return *keyboard_; }
   Ps2Mouse& mouse() { return *mouse_; }
+  /// Null without one.
+  VirtioTablet* tablet() { return tablet_; }
   /// Null without a VGA card.
   StdVga* vga() { return vga_; }
   I82077* floppy() { return floppy_; }
@@ -133,6 +136,7 @@ class PcBoard {
   Ps2Keyboard* keyboard_ = nullptr;
   Ps2Mouse* mouse_ = nullptr;
   StdVga* vga_ = nullptr;
+  VirtioTablet* tablet_ = nullptr;
   FwCfg* fw_cfg_ = nullptr;
   std::vector<Uart16550*> uarts_;
   std::vector<Ahci*> ahci_;           // added adapters ...

@@ -407,6 +407,11 @@ void VirtioPci::mmio_write(unsigned /*bank*/, u64 offset, unsigned size, u64 val
       // The address says which queue; the value written is the same number (4.1.5.2).
       if (within % kNotifyMultiplier == 0) notify(static_cast<u32>(within / kNotifyMultiplier));
       return;
+    case kDeviceOffset:
+      for (unsigned i = 0; i < size; ++i) {
+        device_config_written(within + i, static_cast<u8>(value >> (8 * i)));
+      }
+      return;
     default:
       return;
   }

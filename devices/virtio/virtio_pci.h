@@ -27,6 +27,8 @@ struct VirtioPciState {
   u8 isr = 0;
   u8 generation = 0;
   bool broken = false;  ///< a queue was malformed; nothing moves until the driver resets
+  std::array<u8, 8> config_bytes =
+      {};  ///< of the device-specific structure, as the device type likes
   std::array<VirtqueueState, kVirtioMaxQueues> queues = {};
   MsixState msix = {};
 
@@ -41,6 +43,7 @@ struct VirtioPciState {
                       Field{"isr", &S::isr},
                       Field{"generation", &S::generation},
                       Field{"broken", &S::broken},
+                      Field{"config_bytes", &S::config_bytes},
                       Field{"queues", &S::queues},
                       Field{"msix", &S::msix}};
   }
@@ -72,6 +75,8 @@ class VirtioPci : public StatefulPciFunction<VirtioPciState>,
   virtual u32 device_features() const = 0;
   /// The device-specific configuration structure.
   virtual std::vector<u8> device_config() const = 0;
+  /// The driver wrote a byte of that structure (modern registers only).
+  virtual void device_config_written(u64 /*offset*/, u8 /*value*/) {}
   /// The driver made buffers available. Runs only while the device may use its queues.
   virtual void queue_notified(unsigned queue) = 0;
 

@@ -65,6 +65,13 @@ Result<void> virtio_rng(KeyValues& properties, DeviceContext& context) {
   return properties.expect_empty("-device virtio-rng-pci", "id");
 }
 
+Result<void> virtio_tablet(KeyValues& properties, DeviceContext& context) {
+  drop_placement(properties);
+  if (context.config.virtio_tablet) return error("-device virtio-tablet-pci: there can be one");
+  context.config.virtio_tablet = true;
+  return properties.expect_empty("-device virtio-tablet-pci", "id");
+}
+
 /// "bus=ahci0.3" names a port of the adapter with that id, "bus=ide.1" a channel of the board
 /// (unit= says which of its drives).
 Result<void> take_bus(KeyValues& properties, const DeviceContext& context, DriveOption& drive) {
@@ -258,6 +265,8 @@ constexpr Driver kDrivers[] = {
     {"isa-debugcon", "a one-byte output port; iobase=, chardev=SPEC as in -serial", debugcon},
     {"virtio-blk-pci", "virtio disk; drive=ID, bootindex=", virtio_blk},
     {"virtio-blk", "the same", virtio_blk},
+    {"virtio-tablet-pci", "a pointer that need not be captured", virtio_tablet},
+    {"virtio-tablet", "the same", virtio_tablet},
     {"virtio-rng-pci", "random numbers", virtio_rng},
     {"virtio-rng", "the same", virtio_rng},
     {"virtio-console-pci", "virtio console; chardev=SPEC as in -serial", virtio_console},

@@ -105,12 +105,17 @@ void SdlDisplay::handle(const SDL_Event& event) {
       button_event(event.button);
       break;
     case SDL_MOUSEMOTION:
-      if (captured_) board_.mouse().move(event.motion.xrel, event.motion.yrel, 0);
+      if (captured_) {
+        board_.mouse().move(event.motion.xrel, event.motion.yrel, 0);
+      } else if (absolute()) {
+        point(event.motion.x, event.motion.y);
+      }
       break;
     case SDL_MOUSEWHEEL:
-      if (captured_) {
+      if (captured_ || absolute()) {
         const bool flipped = event.wheel.direction == SDL_MOUSEWHEEL_FLIPPED;
-        board_.mouse().move(0, 0, flipped ? event.wheel.y : -event.wheel.y);
+        const int away = flipped ? -event.wheel.y : event.wheel.y;
+        captured_ ? board_.mouse().move(0, 0, -away) : board_.tablet()->wheel(away);
       }
       break;
     case SDL_RENDER_TARGETS_RESET:
@@ -165,7 +170,9 @@ void SdlDisplay::window_event(const SDL_WindowEvent& event) {
 
 void SdlDisplay::button_event(const SDL_MouseButtonEvent& event) {
   const bool pressed = event.type == SDL_MOUSEBUTTONDOWN;
-  if (!captured_) {
+  if (!captured_ && absolute()) {
+    point(event.x, event.y);
+  } else if (!captured_) {
     // The click that captures the mouse is not the guest's.
     if (pressed && event.button == SDL_BUTTON_LEFT) capture(true);
     return;
@@ -190,8 +197,26 @@ void SdlDisplay::button_event(const SDL_MouseButtonEvent& event) {
     default:
       return;
   }
-  buttons_ = static_cast<u8>(pressed ? buttons_ | bit : buttons_ & ~bit);
-  board_.mouse().buttons(buttons_);
+  set_buttons(static_cast<u8>(pressed ? buttons_ | bit : buttons_ & ~bit));
+}
+
+void SdlDisplay::set_buttons(u8 mask) {
+  buttons_ = mask;
+  captured_ || !absolute() ? board_.mouse().buttons(mask) : board_.tablet()->buttons(mask);
+}
+
+bool SdlDisplay::absolute() const {
+  VirtioTablet* const tablet = board_.tablet();
+  return tablet != nullptr && tablet->ready();
+}
+
+void SdlDisplay::point(int x, int y) {
+  if (target_.w < 2 || target_.h < 2) return;
+  const auto scaled = [](int at, int extent) {
+    return static_cast<u32>(i64{std::clamp(at, 0, extent - 1)} * VirtioTablet::kMost /
+                            (extent - 1));
+  };
+  board_.tablet()->move_to(scaled(x - target_.x, target_.w), scaled(y - target_.y, target_.h));
 }
 
 void SdlDisplay::capture(bool on) {
@@ -233,8 +258,9 @@ void SdlDisplay::release_keys() {
 }
 
 void SdlDisplay::show_title() {
-  const std::string title =
-      title_ + (captured_ ? " - Ctrl+Alt+G releases the mouse" : " - click to capture the mouse");
+  const std::string title = title_ + (captured_    ? " - Ctrl+Alt+G releases the mouse"
+                                      : absolute() ? ""
+                                                   : " - click to capture the mouse");
   SDL_SetWindowTitle(window_, title.c_str());
 }
 
@@ -292,6 +318,7 @@ void SdlDisplay::present() {
     target.x = (width - target.w) / 2;
     target.y = (height - target.h) / 2 + bar();
     SDL_RenderCopy(renderer_, texture_, nullptr, &target);
+    target_ = target;
   }
   if (bar() > 0) menu_->draw();
   SDL_RenderPresent(renderer_);

@@ -39,6 +39,10 @@ class SdlDisplay {
   void window_event(const SDL_WindowEvent& event);
   void button_event(const SDL_MouseButtonEvent& event);
   void capture(bool on);
+  /// The guest has a pointer that follows the host's without being captured.
+  bool absolute() const;
+  void point(int x, int y);
+  void set_buttons(u8 mask);
   void toggle_full_screen();
   void release_keys();
   void paste();
@@ -60,6 +64,7 @@ class SdlDisplay {
   SDL_Texture* texture_ = nullptr;
   std::unique_ptr<SdlMenu> menu_;
   Size size_;
+  SDL_Rect target_{};  ///< where in the window the screen is
   std::vector<u32> pixels_;
   std::vector<bool> keys_down_;  ///< by Key: what the guest believes is held
   u8 buttons_ = 0;

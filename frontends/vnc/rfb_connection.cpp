@@ -324,6 +324,11 @@ void RfbConnection::pointer(u8 buttons, int x, int y) {
   }
   x_ = x;
   y_ = y;
+  if (!relative_pointer_ && input_to_.point &&
+      input_to_.point(static_cast<unsigned>(std::max(x, 0)), static_cast<unsigned>(std::max(y, 0)),
+                      size_)) {
+    dx = dy = 0;
+  }
   // The wheel comes as buttons 4 (away) and 5.
   int dz = 0;
   if ((buttons & ~buttons_ & 0x08) != 0) --dz;

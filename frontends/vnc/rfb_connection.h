@@ -20,6 +20,9 @@ struct RfbInput {
   std::function<void(Key key, bool pressed)> key;
   std::function<void(int dx, int dy, int dz)> move;
   std::function<void(u8 mask)> buttons;
+  /// The pointer is at this place of a screen of that size. False: the guest has no pointer that
+  /// can go there, so move() is used. May be empty.
+  std::function<bool(unsigned x, unsigned y, Size screen)> point;
 };
 
 struct RfbOptions {

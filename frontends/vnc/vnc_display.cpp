@@ -159,8 +159,23 @@ VncDisplay::VncDisplay(PcBoard& board, std::string name, std::string password, i
       watch_(*board.vga(), board.memory()),
       listener_(std::make_unique<Listener>(*this, listener)) {
   input_.key = [this](Key key, bool pressed) { board_.keyboard().key(key, pressed); };
-  input_.move = [this](int dx, int dy, int dz) { board_.mouse().move(dx, dy, dz); };
-  input_.buttons = [this](u8 mask) { board_.mouse().buttons(mask); };
+  const auto tablet = [this]() -> VirtioTablet* {
+    VirtioTablet* const found = board_.tablet();
+    return found != nullptr && found->ready() ? found : nullptr;
+  };
+  input_.move = [this, tablet](int dx, int dy, int dz) {
+    const bool wheel = dx == 0 && dy == 0 && tablet() != nullptr;
+    wheel ? tablet()->wheel(-dz) : board_.mouse().move(dx, dy, dz);
+  };
+  input_.buttons = [this, tablet](u8 mask) {
+    tablet() != nullptr ? tablet()->buttons(mask) : board_.mouse().buttons(mask);
+  };
+  input_.point = [tablet](unsigned x, unsigned y, Size screen) {
+    if (tablet() == nullptr || screen.width < 2 || screen.height < 2) return false;
+    tablet()->move_to(std::min(x, screen.width - 1) * VirtioTablet::kMost / (screen.width - 1),
+                      std::min(y, screen.height - 1) * VirtioTablet::kMost / (screen.height - 1));
+    return true;
+  };
   screen_.size = kNoMode;
   screen_.pixels.assign(u64{kNoMode.width} * kNoMode.height, 0);
   for (unsigned i = 0; i < kViewers; ++i) viewers_.push_back(std::make_unique<Viewer>());

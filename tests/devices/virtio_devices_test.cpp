@@ -7,6 +7,7 @@
 #include "devices/virtio/virtio_blk.h"
 #include "devices/virtio/virtio_console.h"
 #include "devices/virtio/virtio_rng.h"
+#include "devices/virtio/virtio_tablet.h"
 #include "tests/devices/state_test_helper.h"
 
 namespace dragoman {
@@ -487,6 +488,56 @@ TEST_F(VirtioTest, Rng) {
   descriptor(kRing, 0, kData, 5, 0);
   submit(0);
   EXPECT_EQ(read(20, 1) & 0x40, 0x40u);
+}
+
+// VIRTIO 1.1, 5.8: the driver selects parts of the configuration, events are 8 bytes each.
+TEST_F(VirtioTest, Tablet) {
+  auto made = std::make_unique<VirtioTablet>("virtio-tablet", PciSpaces{map_, ports_}, msi_, log_);
+  VirtioTablet& tablet = *made;
+  plug(std::move(made));
+  EXPECT_EQ(device_->config_read(0, 4), 0x10521af4u);
+  const auto select = [&](u8 what, u8 part) {
+    write(0x2000, 1, what);
+    write(0x2001, 1, part);
+    return read(0x2002, 1);
+  };
+  EXPECT_EQ(select(0x12, 0), 20u) << "absolute X";
+  EXPECT_EQ(read(0x2008 + 4, 4), VirtioTablet::kMost);
+  EXPECT_EQ(select(0x11, 3), 1u) << "absolute axes";
+  EXPECT_EQ(read(0x2008, 1), 3u);
+  EXPECT_EQ(select(0x11, 1), 0x114u / 8 + 1) << "buttons";
+  EXPECT_EQ(read(0x2008 + 0x110 / 8, 1), 0x1fu);
+  EXPECT_EQ(select(0x11, 0x15), 0u);
+  EXPECT_GT(select(0x01, 0), 0u);
+
+  EXPECT_FALSE(tablet.ready());
+  tablet.move_to(1, 1);
+  start_modern();
+  EXPECT_TRUE(tablet.ready());
+  for (u16 i = 0; i < 4; ++i) {
+    descriptor(kRing, i, kData + 8 * i, 8, kWrite);
+    submit(i, false);
+  }
+  const auto event = [&](unsigned i) { return map_.load<u64>(PhysicalAddress(kData + 8 * i)); };
+  tablet.move_to(0x1234, 0x99999);
+  EXPECT_EQ(used_index(), 3);
+  EXPECT_EQ(event(0), 0x00001234'0000'0003u);
+  EXPECT_EQ(event(1), 0x00007fff'0001'0003u);
+  EXPECT_EQ(event(2), 0u) << "the end of a report";
+  EXPECT_TRUE(irq_.level);
+  EXPECT_EQ(isr(), 1);
+
+  // One buffer is left: what happens meanwhile comes when there are enough.
+  tablet.buttons(2);
+  tablet.wheel(-1);
+  EXPECT_EQ(used_index(), 3);
+  for (u16 i = 0; i < 4; ++i) submit(i);
+  EXPECT_EQ(used_index(), 6);
+  EXPECT_EQ(map_.load<u64>(PhysicalAddress(kData + 8 * 3)), 0x00000001'0111'0001u);
+  EXPECT_EQ(event(0), 0xffffffff'0008'0002u);
+  EXPECT_EQ(event(1), 0u);
+  tablet.move_to(0x1234, 0x7fff);
+  EXPECT_EQ(used_index(), 6) << "nothing has changed";
 }
 
 TEST_F(VirtioTest, Console) {
