@@ -191,6 +191,8 @@ void commit_code(Cpu& cpu, const Segment& code, unsigned cpl, u64 rip) {
 void drop_inner_segments(Cpu& cpu) {
   for (const unsigned i : {kEs, kDs, kFs, kGs}) {
     Segment& segment = cpu.state.segments[i];
+    // Null selectors lose their RPL, too (SDM vol. 2, IRET, return to an outer privilege level).
+    if (null_selector(segment.selector)) segment.selector = 0;
     if (segment.present() && segment.dpl() < cpu.cpl() && !segment.conforming()) {
       // Unlike a load of a null selector this leaves the base, which 64-bit code goes on using.
       const u64 base = segment.base;

@@ -448,6 +448,44 @@ IRETF "ac", u64, 2, 0x40002, 0x40002, 0x40000
         __SECT__
         END
 %endmacro
+; Null selectors of any RPL become 0 on the way out.
+%macro CLEARS 3                 ; insn, mode, user code
+        %defstr %%insn %1
+        %defstr %%mode %2
+        CASE {"transfer.", %%insn, ".clears_null_selectors.", %%mode}, "SDM2 RET, IRET", %2
+        BODY
+        FAULTS NONE
+        WANT r_ds, 0
+        WANT r_es, 0
+        WANT r_fs, 0
+        WANT r_gs, 0
+        mov ax, 3
+        mov es, ax
+        mov fs, ax
+        dec ax
+        mov gs, ax
+        pushv kUData, kStack3 - 0x40
+%ifidn %1,iret
+        pushv 2
+%endif
+        pushv %3, %%there
+        mov ax, 1
+        mov ds, ax
+%ifidn %1,iret
+        int_return
+%else
+        far_return
+%endif
+        [section .utext]
+%%there:
+        int kDone
+        __SECT__
+        END
+%endmacro
+CLEARS retf, p32, kUCode32
+CLEARS iret, p32, kUCode32
+CLEARS retf, k64, kUCode64
+CLEARS iret, k64, kUCode64
 DROPS retf, p32, kUCode32
 DROPS iret, p32, kUCode32
 DROPS retf, k64, kUCode64
