@@ -1,7 +1,8 @@
 // A processor with nothing but RAM around it, for running single instructions: set registers,
 // memory and mode, execute, read everything back, on the interpreter or on the translator. Ports
-// read all ones, no interrupt ever comes, time stands still. Tens of thousands of instructions per
-// second, each on a state of its own. README.md has an example.
+// read all ones, no interrupt ever comes, time stands still, random numbers are the same in each
+// run. Tens of thousands of instructions per second, each on a state of its own. README.md has an
+// example.
 #pragma once
 
 #include <memory>
@@ -140,6 +141,7 @@ class InstructionBench {
   PortMap ports_;
   Cpu cpu_;
   std::unique_ptr<Translator> translator_;
+  u64 random_ = 0;         ///< state of what RDRAND and RDSEED give
   std::vector<u64> used_;  ///< pages to be cleared by the next enter()
 };
 

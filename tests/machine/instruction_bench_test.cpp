@@ -53,6 +53,25 @@ TEST(InstructionBench, DeliversAFaultAsOneStep) {
   EXPECT_EQ(b->read(0x300fb) << 8 | b->read(0x300fa), 0x1000);
 }
 
+TEST(InstructionBench, RandomNumbersAreTheSameInEachRun) {
+  const auto b = bench();
+  std::array<u64, 2> first{}, again{};
+  for (auto* numbers : {&first, &again}) {
+    b->enter(BenchMode::kUser64);
+    b->allow(0x1000, kPageSize, BenchAccess::kReadExecute);
+    for (u64& number : *numbers) {
+      b->state().rip() = 0x1000;
+      b->state_changed();
+      b->execute(std::array<u8, 4>{0x48, 0x0f, 0xc7, 0xf0});  // RDRAND RAX
+      EXPECT_TRUE(b->flags() & kFlagCf);
+      number = b->state().regs[kRax];
+    }
+  }
+  EXPECT_NE(first[0], 0u);
+  EXPECT_NE(first[0], first[1]);
+  EXPECT_EQ(first, again);
+}
+
 TEST(InstructionBench, PortsReadAllOnesAndHltEndsARun) {
   const auto b = bench();
   code(*b, 0x1000, {0xe5, 0x60, 0xf4, 0x40});  // IN AX,60h; HLT; INC AX
