@@ -32,6 +32,8 @@ constexpr u64 kRound = 500'000;
 constexpr unsigned kMostEnded = 20;
 /// A worker that judges nothing for this long is in an endless loop.
 constexpr int kStallSeconds = 30;
+/// More of them are a whole mode, which nobody reads by name.
+constexpr std::size_t kMostNames = 100;
 
 /// Everything that survives between runs of one sequence.
 struct Total {
@@ -74,18 +76,37 @@ Result<Total> load(const HostOptions& options) {
       if (form.is_number_unsigned()) total.seen.insert(form.get<u64>());
     }
   }
+  total.blocks = number("blocks").value_or(0);
+  const auto counts = [&](const char* name, std::map<std::string, u64>& out) {
+    if (!json.contains(name) || !json[name].is_object()) return;
+    for (const auto& [key, count] : json[name].items()) {
+      if (count.is_number_unsigned()) out[key] = count.get<u64>();
+    }
+  };
+  counts("counts", total.counts);
+  counts("undefined", total.undefined);
+  if (json.contains("texts") && json["texts"].is_object()) {
+    for (const auto& [key, text] : json["texts"].items()) {
+      if (text.is_string()) total.texts[key] = text.get<std::string>();
+    }
+  }
+  if (json.contains("other") && json["other"].is_string()) {
+    total.other = json["other"].get<std::string>();
+  }
   return total;
 }
 
 Result<void> store(const HostOptions& options, const Total& total) {
   if (options.resume.empty()) return {};
-  const nlohmann::json json = {{"seed", options.seed},         {"next", total.next},
-                               {"different", total.different}, {"explained", total.explained},
-                               {"64-bit", total.by_mode[0]},   {"32-bit", total.by_mode[1]},
-                               {"16-bit", total.by_mode[2]},   {"forms", total.seen}};
+  const nlohmann::json json = {
+      {"seed", options.seed},         {"next", total.next},         {"different", total.different},
+      {"explained", total.explained}, {"64-bit", total.by_mode[0]}, {"32-bit", total.by_mode[1]},
+      {"16-bit", total.by_mode[2]},   {"forms", total.seen},        {"blocks", total.blocks},
+      {"counts", total.counts},       {"texts", total.texts},       {"undefined", total.undefined},
+      {"other", total.other}};
   const std::string fresh = options.resume + ".new";
   std::ofstream out(fresh);
-  out << json.dump() << '\n';
+  out << json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
   out.close();
   std::error_code failure;
   if (out) fs::rename(fresh, options.resume, failure);
@@ -259,6 +280,7 @@ std::string mnemonics(const std::vector<CaseForm>& forms) {
   for (const CaseForm& form : forms) {
     names.insert(operation_info(row(form.row).operation).mnemonic);
   }
+  if (names.size() > kMostNames) return fmt::format("{} mnemonics", names.size());
   std::string out;
   for (const std::string_view name : names)
     out += fmt::format("{}{}", out.empty() ? "" : " ", name);
@@ -331,12 +353,17 @@ Result<HostReport> run_host(const HostOptions& options) {
     end = total->next + 1;
     jobs = 1;
   }
+  const bool show_progress = end - std::min(end, total->next) > kRound && isatty(STDERR_FILENO);
   while (total->next < end) {
     const u64 stop = std::min(end, total->next + kRound);
     Round round(options, *total);
     if (const auto ran = round.run(total->next, stop, jobs); !ran) return ran.error();
     total->next = stop;
     if (const auto stored = store(options, *total); !stored) return stored.error();
+    if (show_progress) {
+      fmt::print(stderr, "\r{} of {} cases, {} differ{}", stop, end, total->different,
+                 stop == end ? "\n" : "");
+    }
   }
   judge = HostJudge::create(0, options.undefined);
   if (!judge) return judge.error();

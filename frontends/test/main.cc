@@ -41,6 +41,11 @@ int main(int argc, char** argv) {
       ->required();
   vectors->add_option("--cpu", vector_options.cpu,
                       "CPU model to run on (default: that of the set)");
+  vectors
+      ->add_option("--engine", vector_options.engine,
+                   "interpreter (default) or translator; the 8086's are interpreted on both")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, BenchEngine>{
+          {"interpreter", BenchEngine::kInterpreter}, {"translator", BenchEngine::kTranslator}}));
   vectors->add_option("--metadata", vector_options.metadata,
                       "Masks of undefined flags (default: metadata.json beside each file)");
   vectors->add_flag("--all", vector_options.all,

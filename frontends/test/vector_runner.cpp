@@ -11,6 +11,8 @@ using R = VectorReg;
 
 /// More than any instruction with its HLT needs, few enough not to run through all of memory.
 constexpr u64 kInstructionLimit = 8;
+/// The translator needs room for whole blocks: else it leaves them to the interpreter.
+constexpr u64 kTranslatedLimit = 256;
 
 struct GprName {
   VectorReg reg;
@@ -82,12 +84,13 @@ std::string_view vector_model(VectorFamily family) {
   return "386";
 }
 
-Result<VectorRunner> VectorRunner::create(VectorFamily family, std::string_view cpu_model) {
+Result<VectorRunner> VectorRunner::create(VectorFamily family, std::string_view cpu_model,
+                                          BenchEngine engine) {
   const auto model = parse_cpu_model(cpu_model);
   if (!model) return model.error();
-  auto bench = InstructionBench::create(*model);
+  auto bench = InstructionBench::create(*model, InstructionBench::kDefaultRam, engine);
   if (!bench) return bench.error();
-  return VectorRunner(family, bench.take());
+  return VectorRunner(family, engine, bench.take());
 }
 
 void VectorRunner::prepare(const VectorTest& test) {
@@ -213,7 +216,9 @@ VectorDifference VectorRunner::run(const VectorFile& file, const VectorTest& tes
   VectorDifference difference;
   prepare(test);
   const RunExit exit =
-      family_ == VectorFamily::k8086 ? bench_->step() : bench_->run(kInstructionLimit);
+      family_ == VectorFamily::k8086
+          ? bench_->step()
+          : bench_->run(engine_ == BenchEngine::kTranslator ? kTranslatedLimit : kInstructionLimit);
   if (exit == RunExit::kTripleFault) append(difference.text, "shutdown");
   if (exit == RunExit::kBudget && family_ != VectorFamily::k8086) {
     append(difference.text, "HLT is not reached");

@@ -33,15 +33,18 @@ struct VectorDifference {
 
 class VectorRunner {
  public:
-  static Result<VectorRunner> create(VectorFamily family, std::string_view cpu_model);
+  static Result<VectorRunner> create(VectorFamily family, std::string_view cpu_model,
+                                     BenchEngine engine = BenchEngine::kInterpreter);
 
   VectorFamily family() const { return family_; }
+  /// The 8086 has none: its tests end after one instruction, which is interpreted.
+  u64 blocks_translated() const { return bench_->blocks_translated(); }
   /// `defined_flags`: bits of the flags register that the instruction defines.
   VectorDifference run(const VectorFile& file, const VectorTest& test, u32 defined_flags);
 
  private:
-  VectorRunner(VectorFamily family, std::unique_ptr<InstructionBench> bench)
-      : family_(family), bench_(std::move(bench)) {}
+  VectorRunner(VectorFamily family, BenchEngine engine, std::unique_ptr<InstructionBench> bench)
+      : family_(family), engine_(engine), bench_(std::move(bench)) {}
   void prepare(const VectorTest& test);
   u32 value(VectorReg reg);
   void compare_registers(const VectorFile& file, const VectorTest& test, u32 defined_flags,
@@ -51,6 +54,7 @@ class VectorRunner {
   int delivered();
 
   VectorFamily family_;
+  BenchEngine engine_;
   std::unique_ptr<InstructionBench> bench_;
 };
 

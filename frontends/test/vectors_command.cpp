@@ -64,10 +64,15 @@ class Sets {
   Result<VectorRunner*> runner(VectorFamily family) {
     const auto known = runners_.find(family);
     if (known != runners_.end()) return &known->second;
-    auto made =
-        VectorRunner::create(family, options_.cpu.empty() ? vector_model(family) : options_.cpu);
+    auto made = VectorRunner::create(
+        family, options_.cpu.empty() ? vector_model(family) : options_.cpu, options_.engine);
     if (!made) return made.error();
     return &runners_.emplace(family, made.take()).first->second;
+  }
+  u64 blocks_translated() const {
+    u64 blocks = 0;
+    for (const auto& [family, runner] : runners_) blocks += runner.blocks_translated();
+    return blocks;
   }
 
  private:
@@ -136,6 +141,9 @@ Result<VectorReport> run_vectors(const VectorsOptions& options) {
   report.text += fmt::format("{:<8} {:<12} {:<12} {:>6}  {:>6}  {:>9}  {:>6}\n", "all", "", "",
                              report.total.tests(), report.total.passed, report.total.explained,
                              report.total.failed);
+  if (options.engine == BenchEngine::kTranslator) {
+    report.text += fmt::format("\n{} blocks translated\n", sets.blocks_translated());
+  }
   if (!report.explained.empty()) {
     report.text += "\nExplained differences:\n";
     for (const VectorExceptionRule& rule : vector_exception_rules()) {

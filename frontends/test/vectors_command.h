@@ -15,7 +15,8 @@ struct VectorsOptions {
   std::vector<std::string> paths;  ///< files, or folders with files of vectors
   std::string cpu;                 ///< a -cpu model; empty: as the set demands
   std::string metadata;            ///< empty: metadata.json beside each file
-  bool all = false;                ///< every difference instead of the first of each file
+  BenchEngine engine = BenchEngine::kInterpreter;
+  bool all = false;  ///< every difference instead of the first of each file
 };
 
 struct VectorCounts {

@@ -102,6 +102,21 @@ TEST(HostJudge, UndefinedFlagsCountOnlyWhenAsked) {
   EXPECT_EQ(compare_outcomes(test, *host, *guest, false).parts, kPartFlags);
 }
 
+TEST(HostJudge, PagesOfTheBenchAreAbsentToAProgram) {
+  const auto j = judge();
+  if (j == nullptr) GTEST_SKIP();
+  CpuCase test;
+  test.bytes = {0x8a, 0x00};  // mov al, [rax]
+  for (u64 address = 0x200000; address < 0x400000; address += kPageSize) {
+    test.before.regs[kRax] = address;
+    test.before.regs[kRsp] = CaseLayout::kStack + 0x800;
+    const auto verdict = j->judge(test);
+    ASSERT_TRUE(verdict.judged);
+    EXPECT_EQ(j->host_outcome().fault, kVectorPf);
+    ASSERT_EQ(verdict.engine_mask, 0u) << fmt::format("{:#x}", address);
+  }
+}
+
 TEST(HostJudge, AReproducerIsAFileOfCases) {
   const auto j = judge(1);
   if (j == nullptr) GTEST_SKIP();
@@ -173,6 +188,16 @@ TEST(HostCommand, GoesOnWhereItStopped) {
   ASSERT_TRUE(report);
   EXPECT_EQ(report->cases, 5000u);
   EXPECT_NE(read_file(options.resume).find("\"next\":5000"), std::string::npos);
+
+  // What was found before is told again at the end.
+  std::string progress = read_file(options.resume);
+  const std::size_t texts = progress.find("\"texts\":{");
+  ASSERT_NE(texts, std::string::npos);
+  progress.replace(texts, 9, "\"texts\":{\"add\":\"an older finding\"");
+  options.resume = directory.write("older", progress);
+  report = run_host(options);
+  ASSERT_TRUE(report);
+  EXPECT_NE(report->text.find("an older finding"), std::string::npos);
 
   options.seed = 2;
   EXPECT_FALSE(run_host(options));

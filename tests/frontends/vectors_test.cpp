@@ -131,6 +131,19 @@ class Vectors : public ::testing::Test {
 // 7FFFh + 1: OF, SF, AF and PF, no CF.
 constexpr u16 kSumFlags = 0x0896;
 
+TEST_F(Vectors, RunsOnTheTranslator) {
+  VectorsOptions options;
+  options.engine = BenchEngine::kTranslator;
+  for (const bool right : {true, false}) {
+    options.paths = {file("01.MOO", addition(right ? 0x8000 : 0x8001, kSumFlags))};
+    const auto report = run_vectors(options);
+    ASSERT_TRUE(report.ok()) << report.error().message;
+    EXPECT_EQ(report->total.failed, right ? 0u : 1u) << report->text;
+    EXPECT_NE(report->text.find(" blocks translated"), std::string::npos);
+    EXPECT_EQ(report->text.find("\n0 blocks translated"), std::string::npos) << report->text;
+  }
+}
+
 TEST_F(Vectors, PassesWhatIsRight) {
   const VectorReport report = run(file("01.MOO", addition(0x8000, kSumFlags)));
   EXPECT_EQ(report.total.passed, 1u) << report.text;
@@ -272,12 +285,15 @@ TEST(PublicVectors, NothingUnexplained) {
   unsigned sets = 0;
   for (const auto& entry : fs::directory_iterator(root)) {
     if (!fs::exists(entry.path() / "metadata.json")) continue;
-    VectorsOptions options;
-    options.paths = {entry.path().string()};
-    const auto report = run_vectors(options);
-    ASSERT_TRUE(report.ok()) << report.error().message;
-    EXPECT_GT(report->total.passed, 0u) << entry.path();
-    EXPECT_EQ(report->total.failed, 0u) << entry.path() << "\n" << report->text;
+    for (const BenchEngine engine : {BenchEngine::kInterpreter, BenchEngine::kTranslator}) {
+      VectorsOptions options;
+      options.paths = {entry.path().string()};
+      options.engine = engine;
+      const auto report = run_vectors(options);
+      ASSERT_TRUE(report.ok()) << report.error().message;
+      EXPECT_GT(report->total.passed, 0u) << entry.path();
+      EXPECT_EQ(report->total.failed, 0u) << entry.path() << "\n" << report->text;
+    }
     ++sets;
   }
   EXPECT_GT(sets, 0u) << "no folder with a metadata.json in " << root;

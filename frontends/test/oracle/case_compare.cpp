@@ -81,6 +81,8 @@ bool many_parts(const Row& r) {
   }
 }
 
+constexpr u16 kX87ErrorSummary = 1 << 7;  // ES: an unmasked exception waits
+
 /// The descriptors of 64-bit Linux are there, as the guest has them: not when its kernel runs under
 /// another one that brings its own.
 bool usual_descriptors() {
@@ -102,6 +104,10 @@ const char* explain_host(const CpuCase& test, const Row& r, const CpuOutcome& ho
       if (!usual) return "descriptors of the host's kernel";
       break;
     case Operation::kInt:
+      // Some vectors are calls into the hypervisor that runs such a kernel.
+      if (!usual && host.fault < 0 && guest.fault == kVectorGp)
+        return "INT n that something below the host's kernel answers";
+      [[fallthrough]];
     case Operation::kRetFar:
     case Operation::kIret:
       if (!usual && host.fault >= 0) return "descriptors of the host's kernel";
@@ -143,9 +149,11 @@ const char* explain_host(const CpuCase& test, const Row& r, const CpuOutcome& ho
     return "AMD's processors: flags of a comparison that faults, upper halves after 67h";
   if (name.starts_with("sha") && guest.fault == kVectorGp && host.fault != kVectorGp)
     return "AMD's processors: no alignment for the SHA instructions";
-  if (operation_info(r.operation).category == Category::kX87 && host.fault == kVectorPf &&
-      guest.fault < 0)
-    return "AMD's processors: the page of an x87 store before its unmasked exception";
+  const bool address_fault =
+      host.fault == kVectorPf || host.fault == kVectorGp || host.fault == kVectorSs;
+  if (operation_info(r.operation).category == Category::kX87 && address_fault && guest.fault < 0 &&
+      guest.after.fpu.status & kX87ErrorSummary)
+    return "AMD's processors: the address of an x87 store before its unmasked exception";
   if (name.find("gather") != std::string_view::npos && host.fault >= 0)
     return "elements gathered before a fault";
   return nullptr;
