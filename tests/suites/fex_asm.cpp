@@ -3,7 +3,8 @@
 //
 //     fex_asm [--engine interp|jit] [--verbose] FOLDER|FILE.asm...
 //
-// Exit status: 0 no difference, 1 differences, 2 cannot be run.
+// Programs whose expectation is not that of the manual or the host are listed with the reason
+// (kExplained) and still run. Exit status: 0 no other difference, 1 differences, 2 cannot be run.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,6 +31,56 @@ using Json = nlohmann::json;
 constexpr u64 kCode = 0x10000, kScratch = 0xe0000000, kScratchPages = 10, kSib = 0xe8000000,
               kStack32 = 0xc0000000;
 constexpr u64 kInstructions = 400'000'000;
+
+/// Of a larger region only its ends are mapped: no program needs more, and RAM is 128 MiB.
+constexpr u64 kLargestRegion = 32 * kMiB, kRegionEnd = kMiB;
+
+struct Explanation {
+  std::string_view path;  ///< end of the path, without .asm
+  std::string_view reason;
+};
+constexpr std::string_view kLinux = "makes system calls of Linux, which is not there";
+constexpr std::string_view kRexFar =
+    "REX.W before a far branch through memory: AMD reads m16:32, Intel m16:64 (SDM vol. 2, JMP)";
+constexpr std::string_view kUmip =
+    "expects what Linux makes up for SGDT, SIDT and SMSW under UMIP; SDM: SMSW r32 zero-extends";
+constexpr std::string_view kCarryless =
+    "uses VPCLMULQDQ with YMM registers without naming it; CPUID does not offer it";
+constexpr std::string_view kUndefined = "FYL2XP1 outside its range, undefined (SDM vol. 2)";
+constexpr Explanation kExplained[] = {
+    {"32Bit_ASM/FEX_bugs/InlineSyscall", kLinux},
+    {"ASM/FEX_bugs/32bit_syscall", kLinux},
+    {"ASM/TwoByte/0F_02", kLinux},
+    {"32Bit_ASM/Primary/Pop_Segments", "expects no #GP for a null selector in SS"},
+    {"ASM/Primary/Primary_8C", "expects no #GP for selectors beyond the table"},
+    {"ASM/Primary/Primary_8C_2", "expects no #GP for selectors beyond the table"},
+    {"ASM/Primary/Primary_E8", "expects 66h to cut RIP to 16 bits as on AMD; Intel ignores it"},
+    {"ASM/Primary/Primary_E9", "expects 66h to cut RIP to 16 bits as on AMD; Intel ignores it"},
+    {"ASM/PrimaryGroup/5_FF_05", kRexFar},
+    {"ASM/PrimaryGroup/5_FF_05_03_o64", kRexFar},
+    {"ASM/PrimaryGroup/5_FF_05_03_o64_imm", kRexFar},
+    {"ASM/Secondary/07_XX_00", kUmip},
+    {"ASM/Secondary/07_XX_04", kUmip},
+    {"32Bit_ASM/Secondary/07_XX_00", kUmip},
+    {"ASM/VEX/vldmxcsr", "expects exception masks of MXCSR to stay set, as in FEX"},
+    {"ASM/VEX/vpclmulqdq_256", kCarryless},
+    {"ASM/modrm_oob/VEX", kCarryless},
+    {"ASM/modrm_oob/DDD", "uses 3DNow! without naming it; CPUID does not offer it"},
+    {"ASM/X87/D9_F9", kUndefined},
+    {"32Bit_ASM/X87/D9_F9", kUndefined},
+    {"ASM/X87/FXAM_Simple", "says itself that a processor answers 4000h"},
+    {"ASM/X87/X87MMXInteraction",
+     "expects tags as MMX left them; FNSAVE computes them (host: 955h)"},
+};
+
+/// The reason why a program's expectation does not count; empty when it does.
+std::string_view explanation(const std::filesystem::path& path) {
+  const std::string text = std::filesystem::path(path).replace_extension().string();
+  for (const Explanation& e : kExplained) {
+    if (text.ends_with("/" + std::string(e.path))) return e.reason;
+  }
+  return {};
+}
 
 struct Program {
   fs::path path;
@@ -124,7 +175,13 @@ class Runner {
     process_.map(kCode, program.code.size());
     const Json regions = program.config.value("MEMORYREGIONS", Json::object());
     for (const auto& [at, bytes] : regions.items()) {
-      process_.map(number(at), number(bytes));
+      const u64 begin = number(at), size = number(bytes);
+      if (size <= kLargestRegion) {
+        process_.map(begin, size);
+      } else {
+        process_.map(begin, kRegionEnd);
+        process_.map(begin + size - kRegionEnd, kRegionEnd);
+      }
     }
     if (program.bits32) {
       process_.map(kStack32, kPageSize);
@@ -256,6 +313,7 @@ int run(const std::vector<std::string>& arguments) {
   std::vector<Runner> runners;
   for (const BenchEngine engine : engines) runners.emplace_back(engine);
   std::map<std::string, unsigned> skipped;
+  std::map<std::string_view, unsigned> explained;
   std::vector<unsigned> failed(engines.size());
   unsigned ran = 0;
   for (const fs::path& path : files) {
@@ -277,24 +335,36 @@ int run(const std::vector<std::string>& arguments) {
       if (verbose) std::printf("skip %s: %s\n", path.c_str(), reason.c_str());
       continue;
     }
-    ++ran;
+    const std::string_view why = explanation(path);
+    std::string first;
     for (std::size_t i = 0; i < engines.size(); ++i) {
-      const std::string wrong = runners[i].run(*program);
-      if (wrong.empty()) continue;
-      ++failed[i];
+      std::string wrong = runners[i].run(*program);
+      if (i == 0) first = wrong;
+      bool counts = !wrong.empty();
+      if (!why.empty()) {
+        counts = wrong.empty() || wrong != first;
+        wrong = wrong.empty() ? "passes, against its explanation"
+                              : fmt::format("{} (explained: {})", wrong, why);
+      }
+      failed[i] += counts;
+      if (!counts && (why.empty() || !verbose)) continue;
       std::printf("%s %s: %s\n",
                   engines[i] == BenchEngine::kInterpreter ? "interpreter" : "translator",
                   path.c_str(), wrong.c_str());
       std::fflush(stdout);
     }
+    why.empty() ? ++ran : ++explained[why];
   }
   fs::remove_all(folder);
   bool different = false;
   for (std::size_t i = 0; i < engines.size(); ++i) {
     std::printf("%s: %u of %u pass\n",
                 engines[i] == BenchEngine::kInterpreter ? "interpreter" : "translator",
-                ran - failed[i], ran);
+                ran - std::min(ran, failed[i]), ran);
     different = different || failed[i] != 0;
+  }
+  for (const auto& [reason, count] : explained) {
+    std::printf("%u explained: %s\n", count, std::string(reason).c_str());
   }
   for (const auto& [reason, count] : skipped)
     std::printf("%u skipped: %s\n", count, reason.c_str());

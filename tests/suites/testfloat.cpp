@@ -46,54 +46,93 @@ struct Function {
 #define X872(op) "fld tword [rsi]\n fld tword [rsi+16]\n " op "\n fstp tword [rdi]"
 #define X871(op) "fld tword [rsi]\n " op "\n fstp tword [rdi]"
 
+#define EQUAL "setnp dl\n setz al\n and al,dl"
+// ST0 = a, ST1 = b, or the other way round for "less", which then is "above".
+#define X87EQ(op)                                                                \
+  "fld tword [rsi+16]\n fld tword [rsi]\n xor eax,eax\n " op " st0,st1\n " EQUAL \
+  "\n mov "                                                                      \
+  "[rdi],rax"
+#define X87LT(op, set) \
+  "fld tword [rsi]\n fld tword [rsi+16]\n xor eax,eax\n " op " st0,st1\n " set "\n mov [rdi],rax"
+#define FMA(op)                                                     \
+  "movq xmm0,[rsi]\n movq xmm1,[rsi+16]\n movq xmm2,[rsi+32]\n " op \
+  " xmm0,xmm1,xmm2\n movq [rdi],xmm0"
+// That of smaller formats is not compared: of two NaNs the x87 chooses another one than SSE.
+#define REMAINDER(size)                          \
+  "fld " size " [rsi+16]\n fld " size            \
+  " [rsi]\n.r: fprem1\n fnstsw ax\n test ah,4\n" \
+  " jnz .r\n fstp st1\n fstp " size " [rdi]"
+#define INTEGER(load, op) load "\n " op "\n movq [rdi],xmm0"
+
 constexpr Function kFunctions[] = {
     {"f32_add", false, 2, 4, SSE2("addss")},
     {"f32_sub", false, 2, 4, SSE2("subss")},
     {"f32_mul", false, 2, 4, SSE2("mulss")},
     {"f32_div", false, 2, 4, SSE2("divss")},
+    {"f32_mulAdd", false, 3, 4, FMA("vfmadd213ss")},
     {"f32_sqrt", false, 1, 4, SSE1("sqrtss xmm0,xmm1")},
     {"f32_roundToInt", false, 1, 4, SSE1("roundss xmm0,xmm1,4")},
-    {"f32_to_f64", false, 1, 8, SSE1("cvtss2sd xmm0,xmm1")},
     {"f32_to_i32", false, 1, 4, SSEI("cvtss2si eax,xmm1")},
+    {"f32_to_i32_r_minMag", false, 1, 4, SSEI("cvttss2si eax,xmm1")},
     {"f32_to_i64", false, 1, 8, SSEI("cvtss2si rax,xmm1")},
-    {"f32_eq", false, 2, 1, SSEC("ucomiss xmm0,xmm1", "setnp dl\n setz al\n and al,dl")},
+    {"f32_to_i64_r_minMag", false, 1, 8, SSEI("cvttss2si rax,xmm1")},
+    {"f32_eq", false, 2, 1, SSEC("ucomiss xmm0,xmm1", EQUAL)},
+    {"f32_eq_signaling", false, 2, 1, SSEC("comiss xmm0,xmm1", EQUAL)},
     {"f32_le", false, 2, 1, SSEC("comiss xmm1,xmm0", "setae al")},
+    {"f32_le_quiet", false, 2, 1, SSEC("ucomiss xmm1,xmm0", "setae al")},
     {"f32_lt", false, 2, 1, SSEC("comiss xmm1,xmm0", "seta al")},
     {"f32_lt_quiet", false, 2, 1, SSEC("ucomiss xmm1,xmm0", "seta al")},
     {"f64_add", false, 2, 8, SSE2("addsd")},
     {"f64_sub", false, 2, 8, SSE2("subsd")},
     {"f64_mul", false, 2, 8, SSE2("mulsd")},
     {"f64_div", false, 2, 8, SSE2("divsd")},
+    {"f64_mulAdd", false, 3, 8, FMA("vfmadd213sd")},
     {"f64_sqrt", false, 1, 8, SSE1("sqrtsd xmm0,xmm1")},
     {"f64_roundToInt", false, 1, 8, SSE1("roundsd xmm0,xmm1,4")},
-    {"f64_to_f32", false, 1, 4, SSE1("cvtsd2ss xmm0,xmm1")},
     {"f64_to_i32", false, 1, 4, SSEI("cvtsd2si eax,xmm1")},
+    {"f64_to_i32_r_minMag", false, 1, 4, SSEI("cvttsd2si eax,xmm1")},
     {"f64_to_i64", false, 1, 8, SSEI("cvtsd2si rax,xmm1")},
-    {"f64_eq", false, 2, 1, SSEC("ucomisd xmm0,xmm1", "setnp dl\n setz al\n and al,dl")},
+    {"f64_to_i64_r_minMag", false, 1, 8, SSEI("cvttsd2si rax,xmm1")},
+    {"f64_eq", false, 2, 1, SSEC("ucomisd xmm0,xmm1", EQUAL)},
+    {"f64_eq_signaling", false, 2, 1, SSEC("comisd xmm0,xmm1", EQUAL)},
     {"f64_le", false, 2, 1, SSEC("comisd xmm1,xmm0", "setae al")},
+    {"f64_le_quiet", false, 2, 1, SSEC("ucomisd xmm1,xmm0", "setae al")},
     {"f64_lt", false, 2, 1, SSEC("comisd xmm1,xmm0", "seta al")},
     {"f64_lt_quiet", false, 2, 1, SSEC("ucomisd xmm1,xmm0", "seta al")},
-    {"i32_to_f32", false, 1, 4, "cvtsi2ss xmm0,dword [rsi]\n movq [rdi],xmm0"},
-    {"i32_to_f64", false, 1, 8, "cvtsi2sd xmm0,dword [rsi]\n movq [rdi],xmm0"},
-    {"i64_to_f32", false, 1, 4, "cvtsi2ss xmm0,qword [rsi]\n movq [rdi],xmm0"},
-    {"i64_to_f64", false, 1, 8, "cvtsi2sd xmm0,qword [rsi]\n movq [rdi],xmm0"},
+    {"f16_to_f32", false, 1, 4, SSE1("vcvtph2ps xmm0,xmm1")},
+    {"f32_to_f16", false, 1, 2, SSE1("vcvtps2ph xmm0,xmm1,4")},
+    {"f32_to_f64", false, 1, 8, SSE1("cvtss2sd xmm0,xmm1")},
+    {"f64_to_f32", false, 1, 4, SSE1("cvtsd2ss xmm0,xmm1")},
+    {"i32_to_f32", false, 1, 4, INTEGER("pxor xmm0,xmm0", "cvtsi2ss xmm0,dword [rsi]")},
+    {"ui32_to_f32", false, 1, 4, INTEGER("mov eax,[rsi]", "cvtsi2ss xmm0,rax")},
+    {"i64_to_f32", false, 1, 4, INTEGER("pxor xmm0,xmm0", "cvtsi2ss xmm0,qword [rsi]")},
+    {"i32_to_f64", false, 1, 8, INTEGER("pxor xmm0,xmm0", "cvtsi2sd xmm0,dword [rsi]")},
+    {"ui32_to_f64", false, 1, 8, INTEGER("mov eax,[rsi]", "cvtsi2sd xmm0,rax")},
+    {"i64_to_f64", false, 1, 8, INTEGER("pxor xmm0,xmm0", "cvtsi2sd xmm0,qword [rsi]")},
     {"extF80_add", true, 2, 10, X872("faddp")},
     {"extF80_sub", true, 2, 10, X872("fsubp")},
     {"extF80_mul", true, 2, 10, X872("fmulp")},
     {"extF80_div", true, 2, 10, X872("fdivp")},
     {"extF80_sqrt", true, 1, 10, X871("fsqrt")},
+    {"extF80_rem", true, 2, 10, REMAINDER("tword")},
     {"extF80_roundToInt", true, 1, 10, X871("frndint")},
-    {"extF80_rem", true, 2, 10,
-     "fld tword [rsi+16]\n fld tword [rsi]\n.r: fprem1\n fnstsw ax\n test ah,4\n jnz .r\n"
-     " fstp st1\n fstp tword [rdi]"},
     {"extF80_to_i32", true, 1, 4, "fld tword [rsi]\n fistp dword [rdi]"},
+    {"extF80_to_i32_r_minMag", true, 1, 4, "fld tword [rsi]\n fisttp dword [rdi]"},
     {"extF80_to_i64", true, 1, 8, "fld tword [rsi]\n fistp qword [rdi]"},
+    {"extF80_to_i64_r_minMag", true, 1, 8, "fld tword [rsi]\n fisttp qword [rdi]"},
     {"extF80_to_f32", true, 1, 4, "fld tword [rsi]\n fstp dword [rdi]"},
-    {"extF80_to_f64", true, 1, 8, "fld tword [rsi]\n fstp qword [rdi]"},
     {"f32_to_extF80", true, 1, 10, "fld dword [rsi]\n fstp tword [rdi]"},
+    {"extF80_to_f64", true, 1, 8, "fld tword [rsi]\n fstp qword [rdi]"},
     {"f64_to_extF80", true, 1, 10, "fld qword [rsi]\n fstp tword [rdi]"},
     {"i32_to_extF80", true, 1, 10, "fild dword [rsi]\n fstp tword [rdi]"},
     {"i64_to_extF80", true, 1, 10, "fild qword [rsi]\n fstp tword [rdi]"},
+    {"ui32_to_extF80", true, 1, 10, "fild qword [rsi]\n fstp tword [rdi]"},
+    {"extF80_eq", true, 2, 1, X87EQ("fucomi")},
+    {"extF80_eq_signaling", true, 2, 1, X87EQ("fcomi")},
+    {"extF80_le", true, 2, 1, X87LT("fcomi", "setae al")},
+    {"extF80_le_quiet", true, 2, 1, X87LT("fucomi", "setae al")},
+    {"extF80_lt", true, 2, 1, X87LT("fcomi", "seta al")},
+    {"extF80_lt_quiet", true, 2, 1, X87LT("fucomi", "seta al")},
 };
 
 struct Rounding {
@@ -158,9 +197,14 @@ class Comparison {
                            !std::string_view(function.name).ends_with("roundToInt");
       for (const Precision& precision : kPrecisions) {
         if (!precise && precision.control != 3) continue;
+        // The generator knows truncating conversions as a rounding, whatever ours is set to.
+        constexpr std::string_view kTruncates = "_r_minMag";
+        std::string name = function.name;
+        const bool truncates = name.ends_with(kTruncates);
+        if (truncates) name.erase(name.size() - kTruncates.size());
         const std::string command =
             fmt::format("'{}' -level {} -tininessafter -exact {} {} {}", generator_, level,
-                        rounding.option, precision.option, function.name);
+                        truncates ? "-rminMag" : rounding.option, precision.option, name);
         FILE* pipe = popen(command.c_str(), "r");
         if (pipe == nullptr) return false;
         const u32 control = function.x87 ? 0x3f | precision.control << 8 | rounding.control << 10

@@ -14,6 +14,7 @@ void UserProcess::start(bool bits32) {
   next_page_ = kFree;
   bench_->enter(bits32 ? BenchMode::kUser32 : BenchMode::kUser64);
   bench_->set_flags(kFlagFixed | kFlagIf);
+  bench_->cpu().set_tsc(u64{1} << 40);  // no process begins with the clock
 }
 
 u64 UserProcess::get(u64 physical) {
