@@ -12,8 +12,9 @@ namespace x86 = asmjit::x86;
 void RegionEmitter::save_flags() {
   a_.mov(kScratch, x86::rax);
   a_.lahf();
-  a_.mov(frame_mem(reinterpret_cast<const u8*>(&cpu_.frame.flags) + 1, 1), x86::ah);
-  a_.seto(frame_mem(&cpu_.frame.flags, 1));
+  a_.seto(x86::al);
+  // One store: a load behind it is served from the store buffer.
+  a_.mov(frame_mem(&cpu_.frame.flags, 2), x86::ax);
   a_.mov(x86::rax, kScratch);
 }
 
