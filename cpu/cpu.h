@@ -56,6 +56,9 @@ struct Fault {
   u64 address = 0;  ///< CR2 for #PF, DR6 bits for #DB
 };
 
+/// What becomes of a budget's last instructions.
+enum class BudgetUse : u8 { kExact, kRoughly };
+
 enum class RunExit : u8 {
   kBudget,       ///< the instruction budget is used up
   kHalted,       ///< HLT or MWAIT, waiting for an interrupt
@@ -131,8 +134,9 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   /// Replaces it by a saved one, from the front of `in`; damaged values are brought into range.
   Result<void> load(std::span<const u8>& in);
 
-  /// Executes at most `budget` instructions.
-  RunExit run(u64 budget);
+  /// Executes at most `budget` instructions; kRoughly: some fewer (never none) where translations
+  /// are too long for what is left, which would be interpreted else.
+  RunExit run(u64 budget, BudgetUse use = BudgetUse::kExact);
 
   // --- CpuPins -------------------------------------------------------------------------------
   void set_interrupt_request(bool level) override;

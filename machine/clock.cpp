@@ -8,27 +8,81 @@ namespace {
 
 /// A look at the timers costs about as much as so many instructions.
 constexpr u64 kLeastInstructions = 2000;
+/// Fast code is not stopped more often than so: every stop costs it what lies in the host's caches.
+constexpr u64 kSliceNs = 100'000;
 /// Deadlines farther away than this need no estimate.
 constexpr u64 kFarNs = 20'000'000;
+/// Processor time is looked at so often; it is a system call.
+constexpr u64 kSampleNs = 2'000'000;
 
-}  // namespace
-
-u64 host_time_ns() {
+u64 time_of(clockid_t clock) {
   timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
+  clock_gettime(clock, &now);
   return static_cast<u64>(now.tv_sec) * 1'000'000'000u + static_cast<u64>(now.tv_nsec);
 }
 
+}  // namespace
+
+u64 host_time_ns() { return time_of(CLOCK_MONOTONIC); }
+u64 thread_time_ns() { return time_of(CLOCK_THREAD_CPUTIME_ID); }
+
+HostClock::HostClock(std::function<u64()> host, std::function<u64()> executed)
+    : host_(std::move(host)), executed_(std::move(executed)), anchor_(host_()) {}
+
+HostClock::Advance HostClock::advance(u64 host) const {
+  Advance gained;
+  gained.executed = host - anchor_;
+  if (running_ && gained.executed > kStallNs) {
+    // The sample is a little older than the anchor; in between the thread was executed at most
+    // all the time.
+    const u64 since_sample = executed_() - sample_;
+    const u64 before = anchor_ - sampled_at_;
+    const u64 executed = since_sample > before ? since_sample - before : 0;
+    gained.executed = std::min(gained.executed, kStallNs + executed);
+  }
+  gained.caught_up = std::min(lag_, gained.executed / 8);
+  return gained;
+}
+
+void HostClock::anchor(u64 host) {
+  const Advance gained = advance(host);
+  virtual_ += gained.total();
+  lag_ = std::min(lag_ + (host - anchor_) - gained.total(), kMostLagNs);
+  anchor_ = host;
+}
+
+void HostClock::set_paused(bool paused) {
+  if (paused == paused_) return;
+  if (paused) {
+    anchor(host_());
+  } else {
+    anchor_ = host_();
+  }
+  paused_ = paused;
+  running_ = false;
+}
+
+u64 HostClock::slice(u64 least) const { return std::max(least, (kSliceNs * speed_) >> 10); }
+
 u64 HostClock::instructions_until(u64 deadline_ns, u64 limit) {
-  asked_ = now_ns();
-  const u64 wait = deadline_ns > asked_ ? deadline_ns - asked_ : 0;
+  asked_ = host_();
+  if (!paused_) anchor(asked_);
+  if (asked_ - sampled_at_ > kSampleNs) {
+    sampled_at_ = asked_;
+    sample_ = executed_();
+  }
+  running_ = true;
+  const u64 wait = deadline_ns > virtual_ ? deadline_ns - virtual_ : 0;
   if (wait > kFarNs) return limit;
   return std::clamp((wait * speed_) >> 10, std::min(kLeastInstructions, limit), limit);
 }
 
 void HostClock::ran(u64 instructions) {
+  const u64 now = host_();
+  if (!paused_) anchor(now);
+  running_ = false;
   if (instructions < kLeastInstructions / 2) return;  // mostly the way in and out
-  const u64 took = std::max<u64>(now_ns() - asked_, 1);
+  const u64 took = std::max<u64>(now - asked_, 1);
   const u64 measured = std::clamp<u64>((instructions << 10) / took, 8, 64 << 10);
   speed_ = (speed_ * 7 + measured) / 8;
 }

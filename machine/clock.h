@@ -10,6 +10,8 @@ namespace dragoman {
 
 /// Host monotonic time in nanoseconds, for deadlines that are not the guest's.
 u64 host_time_ns();
+/// Processor time of the calling thread in nanoseconds.
+u64 thread_time_ns();
 
 /// Virtual time of a machine.
 class MachineClock : public VirtualClock {
@@ -20,6 +22,8 @@ class MachineClock : public VirtualClock {
   /// Instructions after which virtual time reaches `deadline_ns`, at most `limit`: exact for a
   /// clock that counts them, about for one that follows the host.
   virtual u64 instructions_until(u64 deadline_ns, u64 limit) = 0;
+  /// Instructions from one look at the timers to the next, `least` or more where they are fast.
+  virtual u64 slice(u64 least) const = 0;
   /// Virtual time when so many instructions have been executed from now on, equally exact.
   virtual u64 time_after(u64 instructions) = 0;
   /// So many were executed since instructions_until() was asked.
@@ -29,25 +33,45 @@ class MachineClock : public VirtualClock {
 };
 
 /// Follows the host's monotonic clock. How far instructions reach is judged by the speed of late.
+///
+/// A host with too much to do takes the processor away for milliseconds. Guests take a jump of time
+/// in the middle of their code for broken hardware (Linux: "8254 timer not connected to IO-APIC"):
+/// within a slice time goes on no farther than the thread was executed, but for kStallNs. What is
+/// missed is caught up later, an eighth faster, as far as kMostLagNs.
 class HostClock final : public MachineClock {
  public:
-  HostClock() : start_(host_time_ns()) {}
-  u64 now_ns() override { return (paused_at_ != 0 ? paused_at_ : host_time_ns()) - start_; }
+  static constexpr u64 kStallNs = 500'000;
+  static constexpr u64 kMostLagNs = 5'000'000'000;
+
+  /// `host` is monotonic time, `executed` the processor time of the calling thread, both in ns.
+  explicit HostClock(std::function<u64()> host = host_time_ns,
+                     std::function<u64()> executed = thread_time_ns);
+  u64 now_ns() override { return paused_ ? virtual_ : virtual_ + advance(host_()).total(); }
   bool skip_to(u64) override { return false; }
   u64 instructions_until(u64 deadline_ns, u64 limit) override;
+  u64 slice(u64 least) const override;
   u64 time_after(u64 instructions) override { return now_ns() + (instructions << 10) / speed_; }
   void ran(u64 instructions) override;
-  void set_paused(bool paused) override {
-    if (paused == (paused_at_ != 0)) return;
-    if (!paused) start_ += host_time_ns() - paused_at_;
-    paused_at_ = paused ? host_time_ns() : 0;
-  }
+  void set_paused(bool paused) override;
 
  private:
-  u64 start_;
-  u64 paused_at_ = 0;  ///< host time, 0 while it runs
-  u64 asked_ = 0;      ///< when instructions_until() was asked
-  u64 speed_ = 1024;   ///< instructions in 1024 ns
+  /// What virtual time has gained since `anchor_`.
+  struct Advance {
+    u64 executed = 0, caught_up = 0;
+    u64 total() const { return executed + caught_up; }
+  };
+  Advance advance(u64 host) const;
+  void anchor(u64 host);
+
+  std::function<u64()> host_, executed_;
+  u64 anchor_;  ///< host time at which virtual time was virtual_
+  u64 virtual_ = 0;
+  u64 lag_ = 0;           ///< to be caught up
+  bool running_ = false;  ///< within a slice
+  bool paused_ = false;
+  u64 sampled_at_ = 0, sample_ = 0;  ///< host time and processor time when that was looked at last
+  u64 asked_ = 0;                    ///< host time when instructions_until() was asked
+  u64 speed_ = 1024;                 ///< instructions in 1024 ns
 };
 
 /// `-icount shift=N`: every instruction takes 2^N ns, and waiting takes no host time.
@@ -62,6 +86,7 @@ class InstructionClock final : public MachineClock {
     if (deadline_ns > now) skipped_ += deadline_ns - now;
     return true;
   }
+  u64 slice(u64 least) const override { return least; }
   u64 instructions_until(u64 deadline_ns, u64 limit) override {
     const u64 now = now_ns();
     if (deadline_ns <= now) return 1;

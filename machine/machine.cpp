@@ -68,6 +68,7 @@ void Machine::stop(StopReason reason) {
 StopReason Machine::run() {
   triple_fault_reported_ = false;
   slice_end_ = 0;
+  const BudgetUse slice_end = config_.icount_shift ? BudgetUse::kExact : BudgetUse::kRoughly;
   while (!stop_) {
     if (!reset_if_requested()) break;
     board_->scheduler().run_due();
@@ -87,7 +88,7 @@ StopReason Machine::run() {
       continue;
     }
     const u64 before = instructions();
-    const RunExit exit = board_->cpu().run(slice_budget());
+    const RunExit exit = board_->cpu().run(slice_budget(), slice_end);
     slice_deadline_ = 0;
     board_->clock().ran(instructions() - before);
     handle_exit(exit);
@@ -127,7 +128,9 @@ Machine::Pause Machine::run_to(u64 limit) {
       if (stop_) break;
       slice_end_ = instructions() + slice_budget();
     }
-    const RunExit exit = board_->cpu().run(std::min(slice_end_, limit) - instructions());
+    const u64 before = instructions();
+    const RunExit exit = board_->cpu().run(std::min(slice_end_, limit) - before);
+    board_->clock().ran(instructions() - before);
     if (exit == RunExit::kBudget) continue;
     // Cut short: the rest of the slice is known, and nothing is due before its end.
     if (std::exchange(slice_cut_, false) && exit == RunExit::kStopRequest && !stop_ &&
@@ -161,7 +164,8 @@ bool Machine::reset_if_requested() {
 
 u64 Machine::slice_budget() {
   const u64 deadline = board_->scheduler().next_deadline();
-  const u64 budget = board_->clock().instructions_until(deadline, kSliceInstructions);
+  const u64 slice = board_->clock().slice(kSliceInstructions);
+  const u64 budget = board_->clock().instructions_until(deadline, slice);
   slice_deadline_ = board_->clock().time_after(budget);
   return budget;
 }

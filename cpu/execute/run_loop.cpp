@@ -49,8 +49,9 @@ constexpr unsigned kWantedInstructions = BlockCache::kMaxInstructions - 4;
 /// When a translation did not start for want of budget, none is tried for so few instructions.
 constexpr u64 kLeastTranslated = 320;
 
-RunExit Cpu::run(u64 budget) {
-  const u64 limit = state.instructions + budget;
+RunExit Cpu::run(u64 budget, BudgetUse use) {
+  const u64 began = state.instructions;
+  const u64 limit = began + budget;
   bool translating = translation_ != nullptr;
   if (observer != nullptr) observer->slice_began();
   RunExit exit = RunExit::kBudget;
@@ -83,6 +84,7 @@ RunExit Cpu::run(u64 budget) {
           if (fault_pending_) deliver_pending_fault();
           continue;
         }
+        if (use == BudgetUse::kRoughly && state.instructions != began) return RunExit::kBudget;
         // Too little is left for most translations: the rest of the budget is interpreted.
         translating = remaining > kLeastTranslated;
       }

@@ -94,5 +94,86 @@ TEST(HostClock, NearDeadlinesGiveShortBudgets) {
   EXPECT_GE(clock.time_after(kLimit), clock.time_after(0));
 }
 
+/// A host whose time and whose share of it the test sets.
+struct HostTimes {
+  u64 host = 1'000'000, executed = 50'000;
+  HostClock clock{[this] { return host; }, [this] { return executed; }};
+  void pass(u64 ns, u64 of_it_executed) {
+    host += ns;
+    executed += of_it_executed;
+  }
+  void pass(u64 ns) { pass(ns, ns); }
+};
+
+TEST(HostClock, FollowsTheHostWhereTheThreadIsExecuted) {
+  HostTimes t;
+  for (unsigned i = 0; i < 100; ++i) {
+    (void)t.clock.instructions_until(Scheduler::kNever, kLimit);
+    t.pass(3'000'000);
+    t.clock.ran(kLimit);
+  }
+  EXPECT_EQ(t.clock.now_ns(), 300'000'000u);
+}
+
+TEST(HostClock, WaitingIsNoStall) {
+  HostTimes t;
+  t.pass(40'000'000, 0);
+  EXPECT_EQ(t.clock.now_ns(), 40'000'000u);
+}
+
+TEST(HostClock, TimeTakenAwayWithinASliceIsNoJump) {
+  HostTimes t;
+  (void)t.clock.instructions_until(Scheduler::kNever, kLimit);
+  t.pass(100'000);
+  const u64 before = t.clock.now_ns();
+  t.pass(50'000'000, 0);
+  EXPECT_LE(t.clock.now_ns() - before, HostClock::kStallNs);
+  t.clock.ran(kLimit);
+  EXPECT_LE(t.clock.now_ns() - before, HostClock::kStallNs);
+}
+
+TEST(HostClock, WhatWasMissedIsCaughtUpWithoutAJump) {
+  HostTimes t;
+  (void)t.clock.instructions_until(Scheduler::kNever, kLimit);
+  t.pass(50'000'000, 0);
+  t.clock.ran(kLimit);
+  u64 last = t.clock.now_ns();
+  EXPECT_LT(last, 1'000'000u);
+  for (unsigned i = 0; i < 10'000; ++i) {
+    (void)t.clock.instructions_until(Scheduler::kNever, kLimit);
+    t.pass(100'000);
+    t.clock.ran(kLimit);
+    const u64 now = t.clock.now_ns();
+    ASSERT_GE(now, last + 100'000);
+    ASSERT_LE(now, last + 100'000 + 100'000 / 8);
+    last = now;
+  }
+  EXPECT_EQ(last, 50'000'000u + 10'000u * 100'000u) << "as late as the host";
+}
+
+TEST(HostClock, StandsStillWhileHeld) {
+  HostTimes t;
+  t.pass(7'000'000);
+  t.clock.set_paused(true);
+  t.pass(900'000'000, 0);
+  EXPECT_EQ(t.clock.now_ns(), 7'000'000u);
+  t.clock.set_paused(false);
+  EXPECT_EQ(t.clock.now_ns(), 7'000'000u);
+  t.pass(5);
+  EXPECT_EQ(t.clock.now_ns(), 7'000'005u);
+}
+
+TEST(HostClock, FastCodeIsStoppedLessOften) {
+  HostTimes t;
+  EXPECT_EQ(t.clock.slice(1'000'000), 1'000'000u);
+  for (unsigned i = 0; i < 50; ++i) {
+    const u64 slice = t.clock.slice(kLimit);
+    (void)t.clock.instructions_until(Scheduler::kNever, slice);
+    t.pass(slice / 4);  // four instructions in a nanosecond
+    t.clock.ran(slice);
+  }
+  EXPECT_GT(t.clock.slice(kLimit), 390'000u);
+}
+
 }  // namespace
 }  // namespace dragoman
