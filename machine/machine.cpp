@@ -37,6 +37,7 @@ Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config, Lo
   if (!board) return board.error();
   machine->board_ = board.take();
   machine->board_->scheduler().set_listener([self](u64 deadline) { self->end_slice_at(deadline); });
+  machine->board_->cpu().observer = config.cpu_observer;
   if (config.jit) machine->translate(config.translator);
   return machine;
 }

@@ -500,6 +500,7 @@ json trace_events(const TraceRecorder& recorder, const TraceContext& context) {
       events.push_back({{"ph", "C"},
                         {"name", track.name},
                         {"pid", kProcess},
+                        {"tid", kEvents},
                         {"ts", us(i * t.slot_ns())},
                         {"args", std::move(args)}});
     }

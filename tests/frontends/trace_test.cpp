@@ -319,12 +319,18 @@ TEST_F(SnippetTest, ChromeEventsHaveWhatPerfettoAsksFor) {
   options.run = 100'000;
   const json t = json::parse(trace(kLoop, "loop.trace.json"));
   ASSERT_TRUE(t["traceEvents"].is_array());
+  // Trace Event Format (Google, 2016): every event has these, metadata ("M") no time.
   std::map<std::string, int> open;
   for (const json& e : t["traceEvents"]) {
-    ASSERT_TRUE(e.contains("ph") && e.contains("name") && e.contains("pid"));
+    ASSERT_TRUE(e.contains("ph") && e.contains("name") && e.contains("pid") && e.contains("tid"));
     const std::string ph = e["ph"];
+    EXPECT_NE(std::string("XibeCM").find(ph), std::string::npos) << e;
     if (ph != "M") {
       EXPECT_TRUE(e["ts"].is_number());
+      EXPECT_GE(e["ts"].get<double>(), 0);
+    }
+    if (ph == "C") {
+      EXPECT_FALSE(e["args"].empty());
     }
     if (ph == "X") {
       EXPECT_GE(e["dur"].get<double>(), 0);
