@@ -25,6 +25,20 @@ void Scheduler::cancel(Timer& timer) {
   timer.armed_ = false;
 }
 
+Scheduler::Saved Scheduler::save() const { return {heap_, next_order_}; }
+
+void Scheduler::restore(const Saved& saved) {
+  for (const Entry& entry : heap_) entry.timer->armed_ = false;
+  heap_ = saved.armed;
+  next_order_ = saved.next_order;
+  for (const Entry& entry : heap_) {
+    entry.timer->armed_ = true;
+    entry.timer->deadline_ = entry.deadline;
+    entry.timer->order_ = entry.order;
+  }
+  if (!heap_.empty() && nearer_) nearer_(next_deadline());
+}
+
 void Scheduler::run_due() {
   const u64 now = clock_.now_ns();
   if (heap_.empty() || heap_.front().deadline > now) return;

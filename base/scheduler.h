@@ -33,6 +33,11 @@ class Scheduler {
   /// Runs every timer due at the current virtual time, once. What is armed meanwhile waits for the
   /// next call, so that a timer that re-arms itself for the past starves nobody.
   void run_due();
+  /// What is armed, to be put back later in the same program: the same timers at the same times,
+  /// and in the same order where these are equal.
+  struct Saved;
+  Saved save() const;
+  void restore(const Saved& saved);
   /// `nearer` is called with the new deadline whenever an armed timer becomes the earliest one, so
   /// that a run loop that is under way towards another can be cut short.
   void set_listener(std::function<void(u64 deadline)> nearer) { nearer_ = std::move(nearer); }
@@ -44,6 +49,14 @@ class Scheduler {
     u64 order;
     Timer* timer;
   };
+
+ public:
+  struct Saved {
+    std::vector<Entry> armed;
+    u64 next_order = 0;
+  };
+
+ private:
   static bool later(const Entry& a, const Entry& b);
   void arm(Timer& timer, u64 deadline);
   void cancel(Timer& timer);

@@ -178,6 +178,20 @@ void Cpu::set_a20(bool enabled) {
   set_attention_check();
 }
 
+Cpu::Pins Cpu::pins() const {
+  constexpr u32 kKept = kAttentionNmi | kAttentionSmi | kAttentionInit | kAttentionSipi;
+  return {attention_.load(std::memory_order_relaxed) & kKept, interrupt_request_, sipi_vector_,
+          host_fpu_->ferr};
+}
+
+void Cpu::set_pins(const Pins& pins) {
+  const u32 stop = attention_.load(std::memory_order_relaxed) & kAttentionStop;
+  attention_.store(stop | kAttentionCheck | pins.requests, std::memory_order_relaxed);
+  interrupt_request_ = pins.interrupt_request;
+  sipi_vector_ = pins.start_up_vector;
+  host_fpu_->ferr = pins.ferr;
+}
+
 // --- Time
 // ------------------------------------------------------------------------------------------
 

@@ -134,8 +134,21 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   /// Replaces it by a saved one, from the front of `in`; damaged values are brought into range.
   Result<void> load(std::span<const u8>& in);
 
-  /// Executes at most `budget` instructions; kRoughly: some fewer (never none) where translations
-  /// are too long for what is left, which would be interpreted else.
+  /// What the pins have asked for and was not yet looked at. Goes with the state when a machine
+  /// returns to an earlier moment; restore it last, because devices drive pins when theirs is.
+  struct Pins {
+    u32 requests = 0;
+    bool interrupt_request = false;
+    u8 start_up_vector = 0;
+    bool ferr = false;
+    bool operator==(const Pins&) const = default;
+  };
+  Pins pins() const;
+  void set_pins(const Pins& pins);
+
+  /// Executes at most `budget` instructions; events that are due at the last boundary wait for the
+  /// next call. kRoughly: some fewer (never none) where translations are too long for what is left,
+  /// which would be interpreted else.
   RunExit run(u64 budget, BudgetUse use = BudgetUse::kExact);
 
   // --- CpuPins -------------------------------------------------------------------------------
@@ -484,9 +497,10 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   u32 matching_breakpoints(u64 address, unsigned size, unsigned kinds) const;
   static bool cancelled_instruction(Cpu& cpu, const Instruction& insn);
   // cpu/execute/debug_points.cpp
-  bool debug_holds_events() const {
-    return debug_ != nullptr && debug_->holds_events() && state.activity == Activity::kRunning;
+  bool debug_steps() const {
+    return debug_ != nullptr && debug_->steps() && state.activity == Activity::kRunning;
   }
+  bool debug_holds_events() const { return debug_steps() && debug_->events_wait; }
   static bool debug_trap(Cpu& cpu, const Instruction& insn);
   u64 code_linear(u64 rip) const;
   void cut_blocks(u64 linear, u64 offset);

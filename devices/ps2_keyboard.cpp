@@ -319,7 +319,7 @@ void Ps2Keyboard::send_special(Key which, bool pressed) {
 }
 
 void Ps2Keyboard::key(Key which, bool pressed) {
-  if (which >= Key::kCount) return;
+  if (which >= Key::kCount || (gate_ && !gate_(which, pressed))) return;
   u8& is_down = state_.key_down[static_cast<u8>(which)];
   const bool repeat = pressed && is_down != 0;
   if (!pressed && is_down == 0) return;

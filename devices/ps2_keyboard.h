@@ -3,6 +3,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <string_view>
 
 #include "base/log.h"
@@ -156,6 +157,8 @@ class Ps2Keyboard : public StatefulDevice<Ps2KeyboardState>, public Ps2Device {
   /// The host's key went down or up. Down again without up is a repeat: the typematic rate is
   /// kept for the guest, but the host's keyboard does the repeating.
   void key(Key key, bool pressed);
+  /// Asked before a key reaches the guest; false keeps it away. For whoever records input.
+  void set_gate(std::function<bool(Key key, bool pressed)> gate) { gate_ = std::move(gate); }
   /// Types ASCII text on a US layout, one key after the other; other characters are left out.
   void type_text(std::string_view text);
   /// Bits: 0 Scroll Lock, 1 Num Lock, 2 Caps Lock.
@@ -181,6 +184,7 @@ class Ps2Keyboard : public StatefulDevice<Ps2KeyboardState>, public Ps2Device {
   void type_next();
 
   Log& log_;
+  std::function<bool(Key, bool)> gate_;
   std::deque<Stroke> typing_;  // host input not yet typed
   Timer typing_timer_;
 };

@@ -4,6 +4,12 @@
 
 namespace dragoman {
 
+void MediaBay::count(MachineConfig& config) {
+  for (DriveConfig& drive : config.drives) {
+    if (drive.image != nullptr) drive.image = std::make_shared<CountedImage>(drive.image);
+  }
+}
+
 MediaBay::MediaBay(Machine& machine, const MachineConfig& config, DriveLights* lights)
     : machine_(machine), lights_(lights), name_(config.name), floppies_(2) {
   unsigned virtio = 0;
@@ -35,6 +41,7 @@ MediaBay::MediaBay(Machine& machine, const MachineConfig& config, DriveLights* l
     }
     bay.info.removable = drive.cdrom || drive.interface == DriveInterface::kFloppy;
     if (drive.image != nullptr) {
+      bay.image = std::dynamic_pointer_cast<CountedImage>(drive.image);
       bay.info.file = drive.image->description();
       bay.info.bytes = drive.image->size();
       bay.info.read_only = drive.image->read_only();
@@ -62,17 +69,26 @@ Result<MediaBay::Bay*> MediaBay::removable(const std::string& name) {
   Bay* bay = find(name);
   if (bay == nullptr) return error("Device '{}' not found", name);
   if (!bay->info.removable) return error("Device '{}' is not removable", name);
+  if (machine_.history() != nullptr) {
+    return error("the medium of '{}' stays while the past is recorded; start with -rewind off",
+                 name);
+  }
   return bay;
 }
 
 std::vector<DriveInfo> MediaBay::drives() const {
   std::vector<DriveInfo> list;
-  for (const Bay& bay : bays_) list.push_back(bay.info);
+  for (const Bay& bay : bays_) {
+    list.push_back(bay.info);
+    if (bay.image != nullptr) list.back().counts = bay.image->counts();
+  }
   return list;
 }
 
 Result<void> MediaBay::insert(Bay& bay, std::shared_ptr<BlockImage> image) {
   PcBoard& board = machine_.board();
+  std::shared_ptr<CountedImage> counted;
+  if (image != nullptr) image = counted = std::make_shared<CountedImage>(image);
   if (bay.interface == DriveInterface::kFloppy) {
     if (board.floppy() == nullptr) return error("there is no floppy controller");
     board.floppy()->set_media(bay.index, image.get());
@@ -82,6 +98,7 @@ Result<void> MediaBay::insert(Bay& bay, std::shared_ptr<BlockImage> image) {
     if (cdrom == nullptr) return error("there is no CD-ROM drive '{}'", bay.info.name);
     cdrom->set_medium(image);
   }
+  bay.image = counted;
   bay.info.file = image != nullptr ? image->description() : "";
   bay.info.bytes = image != nullptr ? image->size() : 0;
   bay.info.read_only = image != nullptr && image->read_only();

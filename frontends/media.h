@@ -16,6 +16,8 @@ namespace dragoman {
 /// first AHCI adapter that was added.
 class MediaBay {
  public:
+  /// Before a machine is made: what it does with its images is to be counted.
+  static void count(MachineConfig& config);
   /// All outlive the bay; `lights` see the media that are put in, or are null.
   MediaBay(Machine& machine, const MachineConfig& config, DriveLights* lights = nullptr);
 
@@ -32,6 +34,7 @@ class MediaBay {
     DriveInterface interface = DriveInterface::kIde;
     unsigned index = 0;
     std::size_t drive = 0;  ///< entry of MachineConfig::drives
+    std::shared_ptr<CountedImage> image;
   };
   Bay* find(const std::string& name);
   Result<Bay*> removable(const std::string& name);

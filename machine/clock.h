@@ -30,6 +30,10 @@ class MachineClock : public VirtualClock {
   virtual void ran(u64 instructions) = 0;
   /// Stands still while a debugger holds the machine.
   virtual void set_paused(bool paused) = 0;
+  /// What virtual time has beyond the counted instructions: the waiting that was jumped over.
+  /// Always 0 for a clock that follows the host.
+  virtual u64 skipped() const { return 0; }
+  virtual void set_skipped(u64) {}
 };
 
 /// Follows the host's monotonic clock. How far instructions reach is judged by the speed of late.
@@ -96,6 +100,8 @@ class InstructionClock final : public MachineClock {
   u64 time_after(u64 instructions) override { return now_ns() + (instructions << shift_); }
   void ran(u64) override {}
   void set_paused(bool) override {}
+  u64 skipped() const override { return skipped_; }
+  void set_skipped(u64 ns) override { skipped_ = ns; }
 
  private:
   unsigned shift_;

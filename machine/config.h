@@ -75,6 +75,12 @@ struct SoundConfig {
   std::optional<Sb16Config> sb16;
   std::optional<AdlibConfig> adlib;  ///< beside an sb16 nothing: that has the chip at 388h
   std::vector<AudioBackend*> ac97;   ///< one function each
+  bool heard() const {
+    const bool ac97_heard =
+        std::any_of(ac97.begin(), ac97.end(), [](auto* a) { return a != nullptr; });
+    return speaker != nullptr || (sb16 && sb16->audio != nullptr) ||
+           (adlib && adlib->audio != nullptr) || ac97_heard;
+  }
   void mute() {
     speaker = nullptr;
     if (sb16) sb16->audio = nullptr;
@@ -95,6 +101,12 @@ struct LockstepOptions {
   u64 flip_at = ~u64{0};
 };
 
+/// What is kept to return to earlier moments (machine/history.h).
+struct HistoryConfig {
+  u64 most_bytes = 512 * kMiB;  ///< for saved moments and input
+  u64 interval = 0;             ///< instructions between moments; 0: as the host's time allows
+};
+
 struct MachineConfig {
   std::string name = "Dragoman";
   BoardType board = BoardType::kPc;
@@ -109,6 +121,7 @@ struct MachineConfig {
   CpuObserver* cpu_observer = nullptr;
   RegionObserver* region_observer = nullptr;
   std::optional<unsigned> icount_shift;  ///< virtual time by instruction count
+  std::optional<HistoryConfig> history;  ///< record it; only with icount_shift
   u64 rtc_unix_seconds = 0;              ///< date of the RTC at power-on
   u64 random_seed = 0;                   ///< of RDRAND and virtio-rng when time is by icount
 

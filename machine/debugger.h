@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "base/result.h"
 #include "cpu/cpu.h"
 
 namespace dragoman {
@@ -39,6 +40,15 @@ class Debugger {
   /// One instruction of the guest, or one iteration of a repeated one; interrupts wait meanwhile,
   /// unless the processor is halted. Then the machine stops with cause kStep.
   void step();
+  /// Goes back by one step, or to the last breakpoint, watched access or caught exception; the
+  /// machine then stands there, or with cause kBegin at the beginning of what is recorded. Fails
+  /// without a history.
+  Result<void> reverse(bool step);
+  bool can_reverse() const;
+  void inject_nmi();
+  void send_break(unsigned serial_port);
+  u32 read_port(u16 port, unsigned width);
+  void write_port(u16 port, unsigned width, u32 value);
   void system_reset();
   void press_power_button();
   void quit();
@@ -80,7 +90,30 @@ class Debugger {
   /// Reset was done: a step in progress is over.
   void machine_reset();
 
+  // --- For History
+  // --------------------------------------------------------------------------------
+  /// A step or a skip as a debugger once made it.
+  void repeat_step(bool step, bool skip);
+  /// What the machine would have done next without a debugger, but no more than one instruction
+  /// or iteration.
+  void step_as_ever();
+  /// On from a breakpoint or a caught exception, likewise.
+  void pass_as_ever(const Stop& hit);
+  void end_step();
+  /// Stops here if a breakpoint is here that was not just left.
+  bool stop_at_breakpoint();
+  /// A repeated step is done: nobody waits for it but a debugger that steps now.
+  void forget_step();
+  /// A step through the past did what happened next, which need not be an instruction.
+  void finish_step();
+  bool stepping() const { return stepping_; }
+  /// The machine is where reverse() led.
+  void arrived(const Stop& stop);
+
  private:
+  friend class History;
+  bool in_past() const;
+  bool record_step(bool step, bool skip);
   void attach();
   void points_changed();
   void stopped(const Stop& stop);
@@ -89,6 +122,8 @@ class Debugger {
   DebugPoints points_;
   bool paused_ = false;
   bool attached_ = false;
+  bool resume_then_ = false;  ///< run on when the way back has ended
+  bool stepping_ = false;     ///< for a debugger, not again for the history
   Stop stop_;
   std::vector<Listener> listeners_;
 };

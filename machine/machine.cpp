@@ -20,7 +20,11 @@ constexpr int kHeldPollMs = 16;  // while the machine is off or held by a debugg
 }  // namespace
 
 Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config, Log& log) {
-  std::unique_ptr<Machine> machine(new Machine(config, log));
+  if (config.history && !config.icount_shift) {
+    return error("a history needs time by the count of instructions; add -icount shift=3");
+  }
+  std::unique_ptr<Machine> machine(
+      new Machine(config, log, config.history ? std::make_unique<History>(config) : nullptr));
   Machine* self = machine.get();
   BoardEvents events;
   events.power_off = [self] {
@@ -28,16 +32,19 @@ Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config, Lo
       self->stop({StopCause::kPowerOff, 0, ""});
     } else {
       self->powered_off_ = true;
-      self->debugger_.notify(MachineEvent::kShutdown);
+      if (self->history_ == nullptr || !self->history_->in_past()) {
+        self->debugger_.notify(MachineEvent::kShutdown);
+      }
     }
   };
   events.reset = [self] { self->reset_requested_ = true; };
   events.debug_exit = [self](int status) { self->stop({StopCause::kDebugExit, status, ""}); };
-  auto board = PcBoard::create(config, log, std::move(events));
+  auto board = PcBoard::create(self->config_, log, std::move(events));
   if (!board) return board.error();
   machine->board_ = board.take();
   machine->board_->scheduler().set_listener([self](u64 deadline) { self->end_slice_at(deadline); });
-  machine->board_->cpu().observer = config.cpu_observer;
+  machine->board_->cpu().observer = machine->config_.cpu_observer;
+  if (machine->history_ != nullptr) machine->history_->attach(*machine);
   if (config.jit) machine->translate(config.translator);
   return machine;
 }
@@ -69,7 +76,6 @@ void Machine::stop(StopReason reason) {
 StopReason Machine::run() {
   triple_fault_reported_ = false;
   slice_end_ = 0;
-  const BudgetUse slice_end = config_.icount_shift ? BudgetUse::kExact : BudgetUse::kRoughly;
   while (!stop_) {
     if (!reset_if_requested()) break;
     board_->scheduler().run_due();
@@ -80,6 +86,7 @@ StopReason Machine::run() {
     }
     if (now >= next_poll_) {
       poll_host(0);
+      if (history_ != nullptr) history_->look();
       next_poll_ = now + kPollIntervalNs;
     }
     do_housekeeping(now);
@@ -88,17 +95,38 @@ StopReason Machine::run() {
       poll_host(kHeldPollMs);
       continue;
     }
-    const u64 before = instructions();
-    const RunExit exit = board_->cpu().run(slice_budget(), slice_end);
-    slice_deadline_ = 0;
-    board_->clock().ran(instructions() - before);
-    handle_exit(exit);
+    if (history_ != nullptr) {
+      if (history_->travelling()) {
+        history_->travel();
+        continue;
+      }
+      run_slice(history_->before_slice());
+      history_->after_slice();
+    } else {
+      run_slice(~u64{0});
+    }
     debugger_.after_run();
   }
   debugger_.notify(MachineEvent::kShutdown);
   for (const auto& task : housekeeping_) task();
   report_statistics(log_);
   return take_stop_reason();
+}
+
+/// Up to the next timer, and at most so many instructions.
+void Machine::run_slice(u64 most) {
+  const u64 before = instructions();
+  const BudgetUse use = config_.icount_shift ? BudgetUse::kExact : BudgetUse::kRoughly;
+  const RunExit exit = board_->cpu().run(std::min(slice_budget(), most), use);
+  slice_deadline_ = 0;
+  board_->clock().ran(instructions() - before);
+  handle_exit(exit);
+}
+
+void Machine::restored(bool powered_off) {
+  powered_off_ = powered_off;
+  reset_requested_ = false;
+  slice_end_ = slice_deadline_ = 0;
 }
 
 std::string Machine::translator_statistics() const {

@@ -13,6 +13,7 @@
 #include "cpu/execute/translation.h"
 #include "machine/config.h"
 #include "machine/debugger.h"
+#include "machine/history.h"
 #include "machine/pc_board.h"
 
 namespace dragoman {
@@ -82,6 +83,8 @@ class Machine {
 
   PcBoard& board() { return *board_; }
   Debugger& debugger() { return debugger_; }
+  /// What was recorded to go back in, or null.
+  History* history() const { return history_.get(); }
   /// Hard reset at the next instruction boundary, as if the guest had asked for it.
   void request_reset();
   /// Why the machine is about to stop for good; null while it is not.
@@ -94,7 +97,14 @@ class Machine {
   u64 state_hash();
 
  private:
-  Machine(const MachineConfig& config, Log& log) : config_(config), log_(log) {}
+  friend class History;  // runs the machine again
+  Machine(const MachineConfig& config, Log& log, std::unique_ptr<History> history)
+      : history_(std::move(history)),
+        config_(history_ != nullptr ? history_->config() : config),
+        log_(log) {}
+  void run_slice(u64 most);
+  /// An earlier moment was put back.
+  void restored(bool powered_off);
   u64 slice_budget();
   void end_slice_at(u64 deadline);
   void handle_exit(RunExit exit);
@@ -102,6 +112,7 @@ class Machine {
   bool reset_if_requested();
   void report_triple_fault();
 
+  std::unique_ptr<History> history_;  ///< outlives the board
   const MachineConfig& config_;
   Log& log_;
   std::unique_ptr<PcBoard> board_;

@@ -456,6 +456,38 @@ Result<void> PcBoard::reset() {
   return {};
 }
 
+PcBoard::Saved PcBoard::save() const {
+  Saved saved;
+  cpu_->save(saved.processor);
+  for (const auto& device : devices_.all()) device->save(saved.devices);
+  saved.timers = scheduler_.save();
+  saved.pins = cpu_->pins();
+  saved.skipped = clock_->skipped();
+  saved.random = random_state_;
+  return saved;
+}
+
+Result<void> PcBoard::load(const Saved& saved) {
+  // Time goes first, for devices that look at it. They are loaded twice: the first pass brings the
+  // levels of all lines to what they were, some with edges that the devices at their ends see; in
+  // the second pass no line changes any more, and their states are as saved.
+  std::span<const u8> processor(saved.processor);
+  if (auto ok = cpu_->load(processor); !ok) return ok;
+  clock_->set_skipped(saved.skipped);
+  for (int pass = 0; pass < 2; ++pass) {
+    std::span<const u8> devices(saved.devices);
+    for (const auto& device : devices_.all()) {
+      if (auto ok = device->load(devices); !ok) return ok;
+    }
+  }
+  processor = saved.processor;
+  if (auto ok = cpu_->load(processor); !ok) return ok;
+  random_state_ = saved.random;
+  scheduler_.restore(saved.timers);
+  cpu_->set_pins(saved.pins);
+  return {};
+}
+
 Result<void> PcBoard::start_kernel() {
   setup_without_firmware(chipset_->pci(), ports_, describe());
   chipset_->set_up(describe());

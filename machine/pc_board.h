@@ -60,6 +60,18 @@ class PcBoard {
   /// Power-on or hard reset: all chips, then firmware or the kernel's own start state.
   Result<void> reset();
 
+  /// Everything but RAM, video memory and disks, as it is between two instructions.
+  struct Saved {
+    std::vector<u8> processor, devices;
+    Scheduler::Saved timers;
+    Cpu::Pins pins;
+    u64 skipped = 0;  ///< MachineClock::skipped()
+    u64 random = 0;
+  };
+  Saved save() const;
+  /// Puts it back, into the board it came from.
+  Result<void> load(const Saved& saved);
+
   Cpu& cpu() { return *cpu_; }
   Scheduler& scheduler() { return scheduler_; }
   MachineClock& clock() { return *clock_; }

@@ -49,6 +49,8 @@ class GuestMemory {
   GuestMemory& operator=(const GuestMemory&) = delete;
 
   u8* base() const { return base_; }
+  /// Bytes of the pool in use: RAM and what allocate() gave away.
+  u64 used() const { return allocated_; }
   u8* ram() const { return base_; }
   u64 ram_size() const { return ram_size_; }
   std::span<u8> ram_span() const { return {base_, ram_size_}; }

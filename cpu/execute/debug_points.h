@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "base/types.h"
@@ -20,7 +21,8 @@ struct DebugPoints {
     bool on_write = true;
     bool operator==(const Watch&) const = default;
   };
-  enum class Cause : u8 { kNone, kBreakpoint, kWatch, kStep, kException };
+  /// kBegin is no stop of a processor: the beginning of the recorded history (machine/history.h).
+  enum class Cause : u8 { kNone, kBreakpoint, kWatch, kStep, kException, kBegin };
   struct Hit {
     Cause cause = Cause::kNone;
     u64 address = 0;     ///< linear: of the instruction, or of the watch that was hit
@@ -35,12 +37,32 @@ struct DebugPoints {
   std::vector<Watch> watches;
   u32 caught_vectors = 0;  ///< bit V: stop before exception V is delivered
 
-  bool step = false;            ///< stop after one instruction, or one iteration of a repeated one
-  bool skip = false;            ///< execute the next instruction whatever breakpoint is on it
+  bool step = false;  ///< stop after one instruction, or one iteration of a repeated one
+  bool skip = false;  ///< execute the next instruction whatever breakpoint is on it
+  /// Interrupts wait meanwhile, so that a step does not end in an interrupt handler. False to go
+  /// exactly the way the machine would have gone without a debugger.
+  bool events_wait = true;
   bool pass_exception = false;  ///< deliver the next exception even if it is caught
   Hit hit;                      ///< why the processor stopped; the debugger clears it
   /// Pool offsets of breakpoints whose page was executed.
   std::vector<u64> cut_offsets;
+
+  /// The lists alone, to put them aside for a while.
+  struct Lists {
+    std::vector<u64> breakpoints;
+    std::vector<Watch> watches;
+    u32 caught_vectors = 0;
+    bool empty() const { return breakpoints.empty() && watches.empty() && caught_vectors == 0; }
+  };
+  Lists take_lists() {
+    return {std::exchange(breakpoints, {}), std::exchange(watches, {}),
+            std::exchange(caught_vectors, 0)};
+  }
+  void give_lists(Lists lists) {
+    breakpoints = std::move(lists.breakpoints);
+    watches = std::move(lists.watches);
+    caught_vectors = lists.caught_vectors;
+  }
 
   bool breaks_at(u64 linear) const {
     return std::find(breakpoints.begin(), breakpoints.end(), linear) != breakpoints.end();
@@ -53,8 +75,7 @@ struct DebugPoints {
       return w.address >> kPageShift <= page && page <= (w.address + w.bytes - 1) >> kPageShift;
     });
   }
-  /// Interrupts wait, so that a step does not end in an interrupt handler.
-  bool holds_events() const { return step || skip; }
+  bool steps() const { return step || skip; }
 
  private:
   static constexpr unsigned kPageShift = 12;

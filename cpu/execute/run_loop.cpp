@@ -56,13 +56,15 @@ RunExit Cpu::run(u64 budget, BudgetUse use) {
   if (observer != nullptr) observer->slice_began();
   RunExit exit = RunExit::kBudget;
   for (;;) {
+    if (state.instructions >= limit) return RunExit::kBudget;
     if (__builtin_expect(
             attention_.load(std::memory_order_relaxed) != 0 || state.activity != Activity::kRunning,
             0)) {
       if (handle_boundary(exit) == Boundary::kExit) return exit;
-      if (state.activity != Activity::kRunning) continue;  // delivering an event ended in shutdown
+      // A delivery counts, may end in shutdown, and may write what a debugger watches.
+      if (state.activity != Activity::kRunning || state.instructions >= limit) continue;
+      if (debug_ != nullptr && debug_->hit.any()) continue;
     }
-    if (state.instructions >= limit) return RunExit::kBudget;
     if (__builtin_expect(stepping_, 0)) {
       if (debug_ != nullptr && !debug_before_step()) continue;
       step_instruction();
@@ -181,7 +183,7 @@ bool Cpu::needs_stepping() const {
   return state.interrupt_shadow != 0 || (state.flags & (kFlagTf | kFlagRf)) != 0 ||
          state.pending_debug != 0 || watching_code_ || watching_data_ ||
          wiring_.log->enabled(LogCategory::kExec) || wiring_.log->enabled(LogCategory::kCpu) ||
-         debug_holds_events();
+         debug_steps();
 }
 
 void Cpu::deliver_pending_fault() {

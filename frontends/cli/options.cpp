@@ -361,6 +361,10 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
   app.add_option("--vga", o.vga, "Graphics card: std or none")->group(kMachine);
   app.add_option("--icount", o.icount, "Repeatable run, shift=N: 2^N ns per instruction")
       ->group(kMachine);
+  app.add_option("--rewind", o.rewind,
+                 "Keep the past of an -icount run to go back in: on, off, size=MiB (512); "
+                 "on with -gdb")
+      ->group(kMachine);
   const char* kBoot = "Boot and media";
   app.add_option("--kernel", o.kernel, "Linux, multiboot or ELF kernel, started without firmware")
       ->group(kBoot);

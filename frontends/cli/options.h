@@ -90,6 +90,7 @@ struct Options {
   bool no_shutdown = false;
   std::string rtc;
   std::string icount;
+  std::string rewind;  ///< on, off, size=N, or empty: as it seems useful
   std::string log_categories;
   std::string log_file;
   std::optional<double> timeout_seconds;

@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <fstream>
 
 #include "bios/file.h"
@@ -295,10 +294,9 @@ void Session::send_break() {
     return;
   }
   for (unsigned i = 0; i < 4; ++i) {
-    if (Uart16550* uart = machine_->board().serial(i)) {
-      uart->receive_break();
-      break;
-    }
+    if (machine_->board().serial(i) == nullptr) continue;
+    machine_->debugger().send_break(i);
+    break;
   }
 }
 
@@ -386,50 +384,6 @@ Result<void> Session::open_kernel() {
   return {};
 }
 
-Result<void> Session::parse_time() {
-  config_.rtc_unix_seconds = static_cast<u64>(std::time(nullptr));
-  if (options_.accel == "lockstep" && options_.icount.empty()) options_.icount = "shift=3";
-  if (!options_.icount.empty()) {
-    KeyValues values = KeyValues::parse(options_.icount, "shift");
-    const std::string shift = values.take("shift").value_or("3");
-    for (const char* accepted : {"align", "sleep"}) (void)values.take(accepted);
-    if (auto ok = values.expect_empty("-icount", "shift"); !ok) return ok;
-    if (shift == "auto") {
-      config_.icount_shift = 3;
-    } else if (shift.size() == 1 && shift[0] >= '0' && shift[0] <= '9') {
-      config_.icount_shift = static_cast<unsigned>(shift[0] - '0');
-    } else if (shift == "10") {
-      config_.icount_shift = 10;
-    } else {
-      return error("'shift={}' in -icount: use 0 to 10 (2^N ns for each instruction)", shift);
-    }
-    config_.rtc_unix_seconds = 946684800;  // 2000-01-01: repeatable unless -rtc says otherwise
-  }
-  if (!options_.rtc.empty()) {
-    KeyValues values = KeyValues::parse(options_.rtc, "base");
-    const std::string base = values.take("base").value_or("utc");
-    (void)values.take("clock");
-    (void)values.take("driftfix");
-    if (auto ok = values.expect_empty("-rtc", "base, clock"); !ok) return ok;
-    if (base == "localtime") {
-      const std::time_t now = std::time(nullptr);
-      std::tm local{};
-      localtime_r(&now, &local);
-      config_.rtc_unix_seconds = static_cast<u64>(timegm(&local));
-    } else if (base != "utc") {
-      std::tm date{};
-      const char* end = strptime(base.c_str(), "%Y-%m-%dT%H:%M:%S", &date);
-      if (end == nullptr) end = strptime(base.c_str(), "%Y-%m-%d", &date);
-      if (end == nullptr || *end != '\0') {
-        return error("'base={}' in -rtc: use utc, localtime or a date such as 2026-01-31T12:00:00",
-                     base);
-      }
-      config_.rtc_unix_seconds = static_cast<u64>(timegm(&date));
-    }
-  }
-  return {};
-}
-
 void Session::set_boot_order() {
   // Letters as QEMU knows them; drives with a bootindex of their own keep it.
   const std::string order = options_.boot_order.empty() ? "cad" : options_.boot_order;
@@ -466,9 +420,10 @@ Result<void> Session::prepare() {
     config_.uuid = *uuid;
   }
   if (auto ok = DebugPorts::check(options_); !ok) return ok;
-  for (const auto& step : {&Session::parse_time, &Session::open_boot_file, &Session::open_firmware,
-                           &Session::open_kernel, &Session::open_drives, &Session::open_characters,
-                           &Session::open_audio, &Session::add_devices}) {
+  for (const auto& step :
+       {&Session::parse_time, &Session::parse_rewind, &Session::open_boot_file,
+        &Session::open_firmware, &Session::open_kernel, &Session::open_drives,
+        &Session::open_characters, &Session::open_audio, &Session::add_devices}) {
     if (auto ok = (this->*step)(); !ok) return ok;
   }
   if (config_.drives.empty() && !config_.kernel && options_.bios.empty()) {
@@ -523,6 +478,10 @@ Result<void> Session::build_machine() {
   if (auto ok = trace_.open(options_.trace, options_.trace_symbols, options_.command); !ok)
     return ok;
   trace_.observe(config_);
+  if (config_.history && config_.sound.heard()) {
+    log_.write_line("history: sound is silent while it is recorded; -rewind off to hear it");
+  }
+  MediaBay::count(config_);
   auto machine = Machine::create(config_, log_);
   if (!machine) return machine.error();
   machine_ = machine.take();

@@ -57,6 +57,7 @@ class Session {
   Result<void> add_devices();
   Result<void> open_kernel();
   Result<void> parse_time();
+  Result<void> parse_rewind();
   Result<void> open_display();
   Result<void> build_machine();
   Result<void> open_debug_ports();

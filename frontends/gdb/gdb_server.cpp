@@ -234,6 +234,9 @@ void GdbServer::packet(const std::string& text) {
       }
       return go(kind == 's' || kind == 'S');
     }
+    case 'b':
+      if (rest != "s" && rest != "c") return reply("");
+      return go_back(rest == "s");
     case 'Z':
     case 'z':
       return point(text);
@@ -269,8 +272,9 @@ void GdbServer::query(std::string_view text) {
     names_breakpoints_ = text.find("swbreak+") != std::string_view::npos;
     return reply(
         fmt::format("PacketSize={:x};qXfer:features:read+;QStartNoAckMode+;"
-                    "vContSupported+{}",
-                    kMostPacket, names_breakpoints_ ? ";swbreak+;hwbreak+" : ""));
+                    "vContSupported+{}{}",
+                    kMostPacket, names_breakpoints_ ? ";swbreak+;hwbreak+" : "",
+                    debugger_.can_reverse() ? ";ReverseStep+;ReverseContinue+" : ""));
   }
   if (take_prefix(text, "Xfer:features:read:")) return features(text);
   if (take_prefix(text, "Rcmd,")) return remote_command(text);
@@ -473,6 +477,15 @@ void GdbServer::go(bool step) {
   step ? debugger_.step() : debugger_.resume();
 }
 
+void GdbServer::go_back(bool step) {
+  awaiting_stop_ = true;
+  interrupted_ = false;
+  if (auto ok = debugger_.reverse(step); !ok) {
+    awaiting_stop_ = false;
+    reply("E.dragoman: " + ok.error().message);
+  }
+}
+
 void GdbServer::report_stop() {
   const Debugger::Stop& stop = debugger_.stop();
   unsigned signal = interrupted_ ? kSigInt : kSigTrap;
@@ -498,6 +511,9 @@ void GdbServer::report_stop() {
       more += soft ? "swbreak:;" : "hwbreak:;";
       break;
     }
+    case DebugPoints::Cause::kBegin:
+      more += "replaylog:begin;";
+      break;
     default:
       break;
   }

@@ -42,6 +42,7 @@ class GdbServer {
   void write_memory(std::string_view text, bool binary);
   void point(std::string_view text);
   void go(bool step);
+  void go_back(bool step);
   void remote_command(std::string_view hex);
   void features(std::string_view text);
   void report_stop();

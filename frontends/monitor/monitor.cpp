@@ -38,6 +38,9 @@ const std::vector<Monitor::Command>& Monitor::commands() {
       {"stop", "", "", "hold the machine", &M::stop},
       {"cont", "c", "", "let it run on", &M::cont},
       {"step", "stepi", "", "execute one instruction and stop", &M::step},
+      {"reverse_step", "", "", "go back by one instruction (-rewind)", &M::reverse_step},
+      {"reverse_continue", "", "", "go back to the last breakpoint or the beginning",
+       &M::reverse_continue},
       {"system_reset", "", "", "press the reset button", &M::reset},
       {"system_powerdown", "", "", "press the power button", &M::powerdown},
       {"quit", "q", "", "end the program", &M::quit},
@@ -145,6 +148,18 @@ std::string Monitor::step(Arguments&) {
   return "";
 }
 
+std::string Monitor::reverse_step(Arguments&) {
+  debugger_.pause();
+  if (auto ok = debugger_.reverse(true); !ok) return line(ok.error().message);
+  return "";
+}
+
+std::string Monitor::reverse_continue(Arguments&) {
+  debugger_.pause();
+  if (auto ok = debugger_.reverse(false); !ok) return line(ok.error().message);
+  return "";
+}
+
 std::string Monitor::reset(Arguments&) {
   debugger_.system_reset();
   return "";
@@ -161,7 +176,7 @@ std::string Monitor::quit(Arguments&) {
 }
 
 std::string Monitor::nmi(Arguments&) {
-  debugger_.cpu().raise_nmi();
+  debugger_.inject_nmi();
   return "";
 }
 
@@ -360,7 +375,7 @@ std::string Monitor::read_port(Arguments& a) {
   auto port = evaluate(a.word(), debugger_.cpu());
   if (!port) return line(port.error().message);
   if (*port > 0xffff || format->bytes > 4) return a.usage;
-  const u64 value = debugger_.cpu().ports().read(Port(static_cast<u16>(*port)), format->bytes);
+  const u64 value = debugger_.read_port(static_cast<u16>(*port), format->bytes);
   return fmt::format("port{}[{:#06x}] = {}\n",
                      format->bytes == 1   ? 'b'
                      : format->bytes == 2 ? 'w'
@@ -376,8 +391,7 @@ std::string Monitor::write_port(Arguments& a) {
   if (!port) return line(port.error().message);
   if (!value) return line(value.error().message);
   if (*port > 0xffff || format->bytes > 4) return a.usage;
-  debugger_.cpu().ports().write(Port(static_cast<u16>(*port)), format->bytes,
-                                static_cast<u32>(*value));
+  debugger_.write_port(static_cast<u16>(*port), format->bytes, static_cast<u32>(*value));
   return "";
 }
 
@@ -448,7 +462,9 @@ Result<void> Monitor::screendump(const std::string& path, bool png) {
   if (board.vga() == nullptr) return error("there is no graphics card (-vga none)");
   const VgaRenderer card = board.vga()->renderer();
   Size size = card.size();
-  if (size.width == 0 || size.height == 0 || u64{size.width} * size.height > (u64{1} << 26)) {
+  constexpr unsigned kLeast = 16;  // registers that nobody has written give less
+  if (size.width < kLeast || size.height < kLeast ||
+      u64{size.width} * size.height > (u64{1} << 26)) {
     size = {640, 400};  // no mode yet: black
     return write_picture(path, png, size, std::vector<u32>(640 * 400));
   }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "devices/block/counted_image.h"
 #include "machine/debugger.h"
 #include "machine/machine.h"
 
@@ -21,6 +22,7 @@ struct DriveInfo {
   bool removable = false;
   bool read_only = false;
   bool tray_open = false;
+  CountedImage::Counts counts;  ///< since the medium is in
 };
 
 /// What the monitors ask of the program around the machine; functions may be empty.
@@ -68,6 +70,8 @@ class Monitor {
   std::string stop(Arguments& a);
   std::string cont(Arguments& a);
   std::string step(Arguments& a);
+  std::string reverse_step(Arguments& a);
+  std::string reverse_continue(Arguments& a);
   std::string reset(Arguments& a);
   std::string powerdown(Arguments& a);
   std::string quit(Arguments& a);
@@ -104,6 +108,8 @@ class Monitor {
   std::string info_version(Arguments& a);
   std::string info_name(Arguments& a);
   std::string info_break(Arguments& a);
+  std::string info_blockstats(Arguments& a);
+  std::string info_history(Arguments& a);
 
   std::string dump(Arguments& a, bool physical);
   std::string save_memory(Arguments& a, bool physical);

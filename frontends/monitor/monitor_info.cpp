@@ -105,7 +105,9 @@ const std::vector<Monitor::Command>& Monitor::info_commands() {
       {"lapic", "", "", "local APIC", &M::info_lapic},
       {"jit", "", "", "what the translator did", &M::info_jit},
       {"block", "", "", "drives and their media", &M::info_block},
+      {"blockstats", "", "", "what was read from drives and written to them", &M::info_blockstats},
       {"break", "", "", "breakpoints, watchpoints and caught exceptions", &M::info_break},
+      {"history", "", "", "how far back the machine can go (-rewind)", &M::info_history},
   };
   return list;
 }
@@ -240,6 +242,23 @@ std::string Monitor::info_block(Arguments&) {
     }
   }
   return text;
+}
+
+std::string Monitor::info_blockstats(Arguments&) {
+  std::string text;
+  for (const DriveInfo& d : host_.drives ? host_.drives() : std::vector<DriveInfo>{}) {
+    text += fmt::format(
+        "{}: rd_bytes={} wr_bytes={} rd_operations={} wr_operations={} flush_operations={}\n",
+        d.name, d.counts.bytes_read, d.counts.bytes_written, d.counts.reads, d.counts.writes,
+        d.counts.flushes);
+  }
+  return text;
+}
+
+std::string Monitor::info_history(Arguments&) {
+  History* const history = debugger_.machine().history();
+  if (history == nullptr) return "nothing is recorded; -icount shift=3 -rewind on\n";
+  return history->describe();
 }
 
 std::string Monitor::info_break(Arguments&) {

@@ -41,7 +41,7 @@ inline constexpr u64 kRepMovs = 0xff016, kWriteWord = 0xff018, kAfterWriteWord =
 class DebugMachine {
  public:
   /// `code` is placed at F000:F000 and reached by the jump at the reset vector.
-  DebugMachine(const std::vector<u8>& code, bool jit) {
+  DebugMachine(const std::vector<u8>& code, bool jit, bool history = false) {
     RomImage rom{"test", Bytes(64 * kKiB)};
     std::copy(code.begin(), code.end(), rom.bytes.begin() + 0xf000);
     const u8 jump[] = {0xea, 0x00, 0xf0, 0x00, 0xf0};  // jmp F000:F000
@@ -51,6 +51,7 @@ class DebugMachine {
     config_.jit = jit;
     config_.icount_shift = 3;
     config_.ram_bytes = 16 * kMiB;
+    if (history) config_.history = HistoryConfig{64 * kMiB, 50'000};
     config_.translator.runs_before_translation = 2;
     auto cpu = parse_cpu_model("max");
     config_.cpu = cpu.take();

@@ -12,8 +12,9 @@ namespace {
 
 class Gdb : public testing::TestWithParam<bool> {
  protected:
-  Gdb()
-      : pc_(kModesProgram, GetParam()),
+  Gdb() : Gdb(false) {}
+  explicit Gdb(bool history)
+      : pc_(kModesProgram, GetParam(), history),
         server_(
             pc_.debugger(), [this](std::string_view text) { out_ += text; },
             [](const std::string& line) { return "did " + line + "\n"; }) {
@@ -245,7 +246,11 @@ TEST_P(Gdb, SurvivesRandomBytes) {
                                                 "?",
                                                 "Qqemu.PhyMemMode:",
                                                 "7fffffff",
-                                                "D"};
+                                                "D",
+                                                "bs",
+                                                "bc",
+                                                "s",
+                                                "c"};
   for (unsigned round = 0; round < 4000; ++round) {
     std::string packet;
     for (unsigned n = static_cast<unsigned>(random() % 6); n > 0; --n) {
@@ -275,6 +280,118 @@ TEST_P(Gdb, RunsOnWhenTheDebuggerGoes) {
   EXPECT_TRUE(pc_.debugger().points().breakpoints.empty());
 }
 
+TEST_P(Gdb, DoesNotGoBackWithoutHistory) {
+  EXPECT_EQ(ask("qSupported:swbreak+").find("Reverse"), std::string::npos);
+  EXPECT_TRUE(ask("bs").starts_with("E."));
+  EXPECT_NE(ask("bc").find("-icount"), std::string::npos);
+}
+
+class GdbBack : public Gdb {
+ protected:
+  GdbBack() : Gdb(true) {}
+};
+
+TEST_P(GdbBack, FindsWritersAndTheBeginning) {
+  const std::string supported = ask("qSupported:swbreak+");
+  EXPECT_NE(supported.find(";ReverseStep+;ReverseContinue+"), std::string::npos);
+  ASSERT_EQ(ask(fmt::format("Z1,{:x},1", kUd2)), "OK");
+  EXPECT_TRUE(go("c").starts_with("T05"));
+  EXPECT_EQ(quad(0x800), 100'000u);
+  EXPECT_EQ(quad(0x808), 1u);
+  ASSERT_EQ(ask("Z2,808,8"), "OK");
+  EXPECT_NE(go("bc").find("watch:808;"), std::string::npos);
+  EXPECT_EQ(pc(), kWriteQuad);
+  EXPECT_EQ(quad(0x808), 0u);
+  ASSERT_EQ(ask("z2,808,8"), "OK");
+  EXPECT_TRUE(go("bs").starts_with("T05"));
+  EXPECT_EQ(pc(), kWriteQuad - 2);  // the JNZ that was not taken
+  // The count of the loop, a step at a time: INC, DEC and JNZ.
+  for (int i = 0; i < 30; ++i) go("bs");
+  EXPECT_EQ(pc(), kWriteQuad - 2);
+  EXPECT_EQ(quad(0x800), 100'000u - 10);
+  EXPECT_EQ(count(), 10u);
+  ASSERT_EQ(ask(fmt::format("Z1,{:x},1", kProtected)), "OK");
+  EXPECT_NE(go("bc").find("hwbreak"), std::string::npos);
+  EXPECT_EQ(pc(), kProtected);
+  EXPECT_EQ(pc_.debugger().cpu().decode_mode().code_bits, 32);
+  ASSERT_EQ(ask("Z3,500,1"), "OK");  // read by REP MOVS in real mode, by its first iteration
+  EXPECT_NE(go("bc").find("rwatch:500;"), std::string::npos);
+  EXPECT_EQ(pc(), kRepMovs);
+  EXPECT_EQ(count(), 5u);
+  ASSERT_EQ(ask("z3,500,1"), "OK");
+  const std::string begin = go("bc");
+  EXPECT_NE(begin.find("replaylog:begin;"), std::string::npos) << begin;
+  EXPECT_EQ(pc_.machine().instructions(), 0u);
+  EXPECT_NE(go("bs").find("replaylog:begin;"), std::string::npos);
+  // And forwards.
+  EXPECT_TRUE(go("c").starts_with("T05"));
+  EXPECT_EQ(pc(), kProtected);
+  EXPECT_TRUE(go("c").starts_with("T05"));
+  EXPECT_EQ(pc(), kUd2);
+  EXPECT_EQ(quad(0x800), 100'000u);
+}
+
+TEST_P(GdbBack, WritingInThePastForgetsTheFuture) {
+  ASSERT_EQ(ask(fmt::format("Z1,{:x},1", kUd2)), "OK");
+  go("c");
+  ASSERT_EQ(ask(fmt::format("Z1,{:x},1", kLoop)), "OK");
+  go("bc");
+  EXPECT_EQ(count(), 1u);
+  ASSERT_EQ(ask("M808,1:07"), "OK");
+  ASSERT_EQ(ask(fmt::format("z1,{:x},1", kLoop)), "OK");
+  // The program stops again where it did, and what was written stays on the way back.
+  go("c");
+  EXPECT_EQ(pc(), kUd2);
+  ASSERT_EQ(ask(fmt::format("Z1,{:x},1", kWriteQuad)), "OK");
+  go("bc");
+  EXPECT_EQ(quad(0x808), 7u);
+}
+
+TEST_P(GdbBack, SurvivesAnyOrderOfPackets) {
+  std::mt19937 random(11);
+  static constexpr std::string_view kPackets[] = {
+      "bs",
+      "bc",
+      "c",
+      "s",
+      "\x03",
+      "M700,2:1234",
+      "P0=0000000000000000",
+      "D",
+      "?",
+      "Z2,800,8",
+      "z2,800,8",
+      "Z1,ff0a6,1",
+      "z1,ff0a6,1",
+      "Z3,500,4",
+      "z3,500,4",
+      "qRcmd,73797374656d5f7265736574",  // system_reset: the test has no monitor
+      "vCont;s",
+      "vCont;c",
+      "m800,10",
+      "g"};
+  for (unsigned round = 0; round < 400; ++round) {
+    const std::string packet(kPackets[random() % std::size(kPackets)]);
+    packet == "\x03" ? raw(packet) : send(packet);
+    if (random() % 2 == 0) {
+      pc_.machine().set_host_deadline(host_time_ns() + 500'000);
+      (void)pc_.machine().run();
+    }
+    if (random() % 20 == 0) pc_.machine().request_reset();
+    if (random() % 50 == 0) {
+      server_.disconnected();
+      server_.connected();
+    }
+    out_.clear();
+  }
+  raw("\x03");
+  pc_.machine().set_host_deadline(host_time_ns() + 5'000'000'000);
+  (void)pc_.machine().run();
+  EXPECT_TRUE(pc_.debugger().paused());
+}
+
+INSTANTIATE_TEST_SUITE_P(Engines, GdbBack, testing::Bool(),
+                         [](const auto& engine) { return engine.param ? "jit" : "interp"; });
 INSTANTIATE_TEST_SUITE_P(Engines, Gdb, testing::Bool(),
                          [](const auto& p) { return p.param ? "Translator" : "Interpreter"; });
 

@@ -219,6 +219,7 @@ TEST(Media, ChangesAndEjectsRemovableOnes) {
   config.drives[0].image = std::make_shared<MemoryImage>(std::vector<u8>(1 << 20), false, "disk");
   config.drives[1].index = 2;
   config.drives[1].cdrom = true;
+  MediaBay::count(config);
   auto machine = Machine::create(config, log);
   ASSERT_TRUE(machine);
   MediaBay bay(**machine, config);
@@ -232,6 +233,29 @@ TEST(Media, ChangesAndEjectsRemovableOnes) {
   EXPECT_EQ(monitor.execute("eject nothing"), "Device 'nothing' not found\n");
   EXPECT_EQ(monitor.execute("change floppy0 " + directory.write("f", std::string(1474560, 0))), "");
   EXPECT_FALSE(monitor.execute("change floppy0 /nowhere/x").empty());
+  std::vector<u8> bytes(1024);
+  ASSERT_TRUE(config.drives[0].image->read(0, bytes));
+  ASSERT_TRUE(config.drives[0].image->write(512, bytes));
+  EXPECT_NE(monitor.execute("info blockstats")
+                .find("ide0-hd0: rd_bytes=1024 wr_bytes=1024 rd_operations=1 wr_operations=1"),
+            std::string::npos);
+}
+
+TEST(Media, StaysWhileThePastIsRecorded) {
+  TemporaryDirectory directory;
+  Log log;
+  MachineConfig config;
+  config.cpu = parse_cpu_model("max").take();
+  config.firmware = RomImage{"test", Bytes(64 * kKiB)};
+  config.has_vga = false;
+  config.icount_shift = 3;
+  config.history = HistoryConfig{};
+  auto machine = Machine::create(config, log);
+  ASSERT_TRUE(machine);
+  MediaBay bay(**machine, config);
+  const auto changed = bay.change("floppy0", directory.write("f", std::string(1474560, 0)));
+  ASSERT_FALSE(changed);
+  EXPECT_NE(changed.error().message.find("-rewind off"), std::string::npos);
 }
 
 }  // namespace
