@@ -1,9 +1,12 @@
 #include "frontends/monitor/qmp_server.h"
 
+#include <fcntl.h>
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 
 #include "frontends/cli/version.h"
 #include "frontends/monitor/key_names.h"
@@ -357,7 +360,15 @@ QmpServer::Failure QmpServer::query_block(const Json&, Json& result) {
           {"drv", d.format},
           {"file", d.file},
           {"encrypted", false},
+          {"backing_file_depth", 0},
+          {"detect_zeroes", "off"},
+          {"write_threshold", 0},
+          {"cache", {{"writeback", true}, {"direct", false}, {"no-flush", false}}},
           {"image", {{"virtual-size", d.bytes}, {"filename", d.file}, {"format", d.format}}}};
+      // Nothing is throttled: all limits are 0.
+      for (const char* limit : {"bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"}) {
+        drive["inserted"][limit] = 0;
+      }
     }
     if (d.removable) drive["tray_open"] = d.tray_open;
     drive["type"] = "unknown";
@@ -401,6 +412,16 @@ QmpServer::Failure QmpServer::quit(const Json&, Json&) {
   return {};
 }
 
+namespace {
+/// Why the host does not open a file, or "": clients look for its words.
+std::string cannot_open(const std::string& path, int how) {
+  const int file = ::open(path.c_str(), how | O_CLOEXEC | O_NONBLOCK, 0666);
+  if (file < 0) return std::strerror(errno);
+  ::close(file);
+  return "";
+}
+}  // namespace
+
 QmpServer::Failure QmpServer::screendump(const Json& arguments, Json&) {
   ArgumentReader read(arguments);
   const std::string path = read.text("filename");
@@ -410,7 +431,10 @@ QmpServer::Failure QmpServer::screendump(const Json& arguments, Json&) {
     return {kGenericError, fmt::format("Parameter 'format' does not accept value '{}'", format)};
   }
   if (auto done = monitor_.screendump(path, format == "png"); !done) {
-    return {kGenericError, done.error().message};
+    const std::string cause = cannot_open(path, O_WRONLY | O_CREAT);
+    return {kGenericError, cause.empty()
+                               ? done.error().message
+                               : fmt::format("failed to open file '{}': {}", path, cause)};
   }
   return {};
 }
@@ -448,7 +472,12 @@ QmpServer::Failure QmpServer::change_medium(const Json& arguments, Json&) {
   const std::string file = read.text("filename");
   if (!read.problem().empty()) return {kGenericError, read.problem()};
   if (!monitor_.host().change) return {kGenericError, "media cannot be changed here"};
-  if (auto done = monitor_.host().change(drive, file); !done) return drive_failure(done.error());
+  if (auto done = monitor_.host().change(drive, file); !done) {
+    const Failure failure = drive_failure(done.error());
+    const std::string cause = cannot_open(file, O_RDONLY);
+    if (failure.kind != kGenericError || cause.empty()) return failure;
+    return {kGenericError, fmt::format("Could not open '{}': {}", file, cause)};
+  }
   return {};
 }
 
