@@ -10,8 +10,8 @@ void MediaBay::count(MachineConfig& config) {
   }
 }
 
-MediaBay::MediaBay(Machine& machine, const MachineConfig& config, DriveLights* lights)
-    : machine_(machine), lights_(lights), name_(config.name), floppies_(2) {
+MediaBay::MediaBay(Machine& machine, const MachineConfig& config)
+    : machine_(machine), name_(config.name), floppies_(2) {
   unsigned virtio = 0;
   unsigned nvme = 0;
   for (const DriveConfig& drive : config.drives) {
@@ -39,7 +39,9 @@ MediaBay::MediaBay(Machine& machine, const MachineConfig& config, DriveLights* l
         bay.info.name = fmt::format("nvme{}", nvme++);
         break;
     }
-    bay.info.removable = drive.cdrom || drive.interface == DriveInterface::kFloppy;
+    bay.info.kind = drive.interface == DriveInterface::kFloppy ? DriveInfo::Kind::kFloppy
+                    : drive.cdrom                              ? DriveInfo::Kind::kCdRom
+                                                               : DriveInfo::Kind::kDisk;
     if (drive.image != nullptr) {
       bay.image = std::dynamic_pointer_cast<CountedImage>(drive.image);
       bay.info.file = drive.image->description();
@@ -53,7 +55,7 @@ MediaBay::MediaBay(Machine& machine, const MachineConfig& config, DriveLights* l
     Bay bay;
     bay.interface = DriveInterface::kFloppy;
     bay.info.name = "floppy0";
-    bay.info.removable = true;
+    bay.info.kind = DriveInfo::Kind::kFloppy;
     bays_.push_back(std::move(bay));
   }
 }
@@ -68,7 +70,7 @@ MediaBay::Bay* MediaBay::find(const std::string& name) {
 Result<MediaBay::Bay*> MediaBay::removable(const std::string& name) {
   Bay* bay = find(name);
   if (bay == nullptr) return error("Device '{}' not found", name);
-  if (!bay->info.removable) return error("Device '{}' is not removable", name);
+  if (!bay->info.removable()) return error("Device '{}' is not removable", name);
   if (machine_.history() != nullptr) {
     return error("the medium of '{}' stays while the past is recorded; start with -rewind off",
                  name);
@@ -117,15 +119,8 @@ Result<void> MediaBay::change(const std::string& drive, const std::string& file)
     image = open_image(file, options);
   }
   if (!image) return image.error();
-  std::shared_ptr<BlockImage> medium = image.take();
-  if (lights_ != nullptr) {
-    DriveConfig place;
-    place.interface = (*bay)->interface;
-    place.cdrom = place.interface != DriveInterface::kFloppy;
-    medium = lights_->watch(std::move(medium), place);
-  }
   move_tray(**bay, true);
-  if (auto done = insert(**bay, std::move(medium)); !done) return done;
+  if (auto done = insert(**bay, image.take()); !done) return done;
   move_tray(**bay, false);
   return {};
 }

@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "frontends/drive_lights.h"
 #include "frontends/monitor/monitor.h"
 #include "machine/machine.h"
 
@@ -18,8 +17,8 @@ class MediaBay {
  public:
   /// Before a machine is made: what it does with its images is to be counted.
   static void count(MachineConfig& config);
-  /// All outlive the bay; `lights` see the media that are put in, or are null.
-  MediaBay(Machine& machine, const MachineConfig& config, DriveLights* lights = nullptr);
+  /// Both outlive the bay.
+  MediaBay(Machine& machine, const MachineConfig& config);
 
   std::vector<DriveInfo> drives() const;
   /// Opens `file` and puts it into a removable drive; the medium inside goes.
@@ -44,7 +43,6 @@ class MediaBay {
   void move_tray(Bay& bay, bool open);
 
   Machine& machine_;
-  DriveLights* lights_;
   std::vector<TrayListener> tray_listeners_;
   std::string name_;
   std::vector<Bay> bays_;

@@ -92,6 +92,7 @@ class Translator final : public Translation {
   bool run(Cpu& cpu, Block& block, u64 budget) override;
   void forget(Block& block) override;
   void forget_all() override;
+  u64 instructions_executed() const override { return host_instructions_; }
   std::string describe_statistics() const override;
 
   /// Who is told what is made and forgotten, or null. Outlives its use here.

@@ -90,8 +90,7 @@ class Debugger {
   /// Reset was done: a step in progress is over.
   void machine_reset();
 
-  // --- For History
-  // --------------------------------------------------------------------------------
+  // --- For History ---
   /// A step or a skip as a debugger once made it.
   void repeat_step(bool step, bool skip);
   /// What the machine would have done next without a debugger, but no more than one instruction

@@ -9,7 +9,6 @@ namespace {
 
 constexpr u64 kTableBytes = 16 * kKiB;
 constexpr u64 kLargePage = 2 * kMiB;
-constexpr u64 kRandomSeed = 0x9e3779b97f4a7c15;
 
 // The system area of the user modes, by page: four tables, the handler (HLT) with its stack above
 // it, descriptor tables, then the page tables of RAM.
@@ -72,14 +71,8 @@ CpuWiring InstructionBench::wiring() {
   wiring.ports = &ports_;
   wiring.clock = &clock_;
   wiring.log = &log_;
-  // A fixed sequence (xorshift), so that a run can be repeated.
   wiring.random_bytes = [this](std::span<u8> out) {
-    for (u8& byte : out) {
-      random_ ^= random_ << 13;
-      random_ ^= random_ >> 7;
-      random_ ^= random_ << 17;
-      byte = static_cast<u8>(random_ >> 32);
-    }
+    for (u8& byte : out) byte = static_cast<u8>(random_.next() >> 56);
   };
   return wiring;
 }
@@ -95,7 +88,7 @@ void InstructionBench::enter(BenchMode mode) {
   used_.clear();
   cpu_.reset();
   cpu_.fault_log = FaultLog{};
-  random_ = kRandomSeed;
+  random_ = SplitMix64();  // so that a run can be repeated
   CpuState& s = cpu_.state;
   s.regs.fill(0);
   s.idtr = {0, 0x3ff};

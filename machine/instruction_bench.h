@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/random.h"
 #include "base/result.h"
 #include "base/scheduler.h"
 #include "cpu/cpu.h"
@@ -141,7 +142,7 @@ class InstructionBench {
   PortMap ports_;
   Cpu cpu_;
   std::unique_ptr<Translator> translator_;
-  u64 random_ = 0;         ///< state of what RDRAND and RDSEED give
+  SplitMix64 random_;      ///< what RDRAND and RDSEED give
   std::vector<u64> used_;  ///< pages to be cleared by the next enter()
 };
 

@@ -23,6 +23,9 @@ Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config, Lo
   if (config.history && !config.icount_shift) {
     return error("a history needs time by the count of instructions; add -icount shift=3");
   }
+  if (config.history && config.virtio_tablet) {
+    return error("a history does not record a virtio tablet; leave it out or use -rewind off");
+  }
   std::unique_ptr<Machine> machine(
       new Machine(config, log, config.history ? std::make_unique<History>(config) : nullptr));
   Machine* self = machine.get();
@@ -127,6 +130,10 @@ void Machine::restored(bool powered_off) {
   powered_off_ = powered_off;
   reset_requested_ = false;
   slice_end_ = slice_deadline_ = 0;
+}
+
+u64 Machine::translated_instructions() const {
+  return translation_ != nullptr ? translation_->instructions_executed() : 0;
 }
 
 std::string Machine::translator_statistics() const {

@@ -63,6 +63,8 @@ class Machine {
   void interpret() { translation_.reset(); }
   /// What the translator did; empty when code is interpreted.
   std::string translator_statistics() const;
+  /// Those of instructions() that translated code executed.
+  u64 translated_instructions() const;
   /// With -d jit-stats, what the translator did; run() does this at its end.
   void report_statistics(Log& log) const;
 

@@ -63,7 +63,7 @@ PcBoard::PcBoard(const MachineConfig& config, Log& log, BoardEvents events,
                                  : std::make_unique<HostClock>()),
       scheduler_(*clock_),
       spaces_{map_, ports_},
-      random_state_(config.random_seed) {
+      random_(config.random_seed) {
   add_processor();
   add_chipset();
   add_isa_devices();
@@ -214,13 +214,7 @@ void PcBoard::random_bytes(std::span<u8> out) {
     }
     return;
   }
-  // Repeatable runs draw from a seeded sequence (SplitMix64).
-  for (u8& byte : out) {
-    u64 z = random_state_ += 0x9e3779b97f4a7c15;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    byte = static_cast<u8>(z >> 56);
-  }
+  for (u8& byte : out) byte = static_cast<u8>(random_.next() >> 56);
 }
 
 void PcBoard::add_pci_devices() {
@@ -463,7 +457,7 @@ PcBoard::Saved PcBoard::save() const {
   saved.timers = scheduler_.save();
   saved.pins = cpu_->pins();
   saved.skipped = clock_->skipped();
-  saved.random = random_state_;
+  saved.random = random_;
   return saved;
 }
 
@@ -482,7 +476,7 @@ Result<void> PcBoard::load(const Saved& saved) {
   }
   processor = saved.processor;
   if (auto ok = cpu_->load(processor); !ok) return ok;
-  random_state_ = saved.random;
+  random_ = saved.random;
   scheduler_.restore(saved.timers);
   cpu_->set_pins(saved.pins);
   return {};

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/random.h"
 #include "base/scheduler.h"
 #include "bios/board_description.h"
 #include "cpu/cpu.h"
@@ -66,7 +67,7 @@ class PcBoard {
     Scheduler::Saved timers;
     Cpu::Pins pins;
     u64 skipped = 0;  ///< MachineClock::skipped()
-    u64 random = 0;
+    SplitMix64 random;
   };
   Saved save() const;
   /// Puts it back, into the board it came from.
@@ -124,7 +125,7 @@ class PcBoard {
   Scheduler scheduler_;
   PciSpaces spaces_;
   ApicBus apic_bus_;
-  u64 random_state_;
+  SplitMix64 random_;
 
   std::vector<std::pair<AudioBackend*, std::unique_ptr<AudioMixer>>> mixers_;
   std::unique_ptr<PcSpeaker> speaker_;

@@ -122,6 +122,8 @@ class Translation {
   virtual void forget(Block& block) = 0;
   /// All blocks are about to go; none is running.
   virtual void forget_all() = 0;
+  /// Instructions that host code executed so far.
+  virtual u64 instructions_executed() const { return 0; }
   /// What was translated and how it ran, for -d jit-stats.
   virtual std::string describe_statistics() const { return {}; }
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <span>
 #include <string_view>
 
 namespace dragoman {
@@ -25,9 +26,11 @@ constexpr u64 kConfigBytes = kConfigHead + 128;
 // Linux event types and codes.
 constexpr u16 kSyn = 0, kKey = 1, kRelative = 2, kAbsolute = 3;
 constexpr u16 kAbsX = 0, kAbsY = 1, kWheel = 8;
+constexpr std::array<u16, 2> kAxes = {kAbsX, kAbsY};
+constexpr std::array<u16, 1> kWheels = {kWheel};
 constexpr std::array<u16, 5> kButtons = {0x110, 0x111, 0x112, 0x113, 0x114};
 
-std::vector<u8> bits(std::initializer_list<u16> codes) {
+std::vector<u8> bits(std::span<const u16> codes) {
   std::vector<u8> map;
   for (const u16 code : codes) {
     if (map.size() <= code / 8u) map.resize(code / 8u + 1);
@@ -64,9 +67,9 @@ std::vector<u8> VirtioTablet::answer() const {
       return part == 0 ? words({0x06u | 0x1af4u << 16, 0x0002u | 0x0001u << 16})
                        : std::vector<u8>();
     case kEventBits:
-      if (part == kKey) return bits({0x110, 0x111, 0x112, 0x113, 0x114});
-      if (part == kRelative) return bits({kWheel});
-      if (part == kAbsolute) return bits({kAbsX, kAbsY});
+      if (part == kKey) return bits(kButtons);
+      if (part == kRelative) return bits(kWheels);
+      if (part == kAbsolute) return bits(kAxes);
       return {};
     case kAbsInfo:  // least, most, fuzz, flat, resolution
       return part <= kAbsY ? words({0, kMost, 0, 0, 0}) : std::vector<u8>();

@@ -170,7 +170,7 @@ Result<DriveConfig> Session::open_drive(const DriveOption& drive) {
     if (!overlay) return host_problem(overlay.error());
     opened = overlay.take();
   }
-  config.image = lights_.watch(std::move(opened), config);
+  config.image = std::move(opened);
   return config;
 }
 
@@ -453,7 +453,7 @@ Result<void> Session::open_debug_ports() {
     return error("-monitor stdio and -display curses both want the terminal; use another display");
   }
   if (auto ok = debug_ports_.open(options_); !ok) return host_problem(ok.error());
-  media_ = std::make_unique<MediaBay>(*machine_, config_, &lights_);
+  media_ = std::make_unique<MediaBay>(*machine_, config_);
   if (window_ != nullptr) window_->set_media(media_->host());
   debug_ports_.attach(*machine_, media_->host(), options_.start_paused);
   if (options_.monitor == "stdio") {

@@ -83,7 +83,6 @@ class Session {
   std::vector<std::unique_ptr<PollSource>> poll_sources_;
   std::vector<CharacterBackend*> mux_owner_serial_;
   AudioOutputs audio_;
-  DriveLights lights_;
   std::unique_ptr<Machine> machine_;
   std::unique_ptr<Lockstep> lockstep_;  ///< instead of machine_
   std::unique_ptr<SdlDisplay> window_;

@@ -22,7 +22,7 @@ Result<void> Session::open_display() {
   }
   const auto quit = [this] { machine_->stop({StopCause::kRequested, 0, ""}); };
   if (display == "sdl") {
-    auto window = SdlDisplay::open(*machine_, lights_, options_.name, quit);
+    auto window = SdlDisplay::open(*machine_, options_.name, quit);
     if (!window) return host_problem(window.error());
     window_ = window.take();
     machine_->add_housekeeping([this] { window_->update(); });

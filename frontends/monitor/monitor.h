@@ -15,11 +15,13 @@ namespace dragoman {
 
 /// A drive as monitors name it.
 struct DriveInfo {
+  enum class Kind : u8 { kDisk, kCdRom, kFloppy };
+  Kind kind = Kind::kDisk;
   std::string name;  ///< ide1-cd0, floppy0, ide0-hd0, virtio0
   std::string file;  ///< empty: no medium
   std::string format = "raw";
   u64 bytes = 0;
-  bool removable = false;
+  bool removable() const { return kind != Kind::kDisk; }
   bool read_only = false;
   bool tray_open = false;
   CountedImage::Counts counts;  ///< since the medium is in

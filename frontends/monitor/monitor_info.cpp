@@ -236,7 +236,7 @@ std::string Monitor::info_block(Arguments&) {
     text += d.file.empty()
                 ? fmt::format("{}: [not inserted]\n", d.name)
                 : fmt::format("{}: {}{}\n", d.name, d.file, d.read_only ? " (read-only)" : "");
-    if (d.removable) {
+    if (d.removable()) {
       text += fmt::format("    Removable device: {}, tray {}\n", "not locked",
                           d.tray_open ? "open" : "closed");
     }

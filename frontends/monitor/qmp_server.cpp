@@ -353,7 +353,7 @@ QmpServer::Failure QmpServer::query_block(const Json&, Json& result) {
   result = Json::array();
   if (!monitor_.host().drives) return {};
   for (const DriveInfo& d : monitor_.host().drives()) {
-    Json drive = {{"device", d.name}, {"locked", false}, {"removable", d.removable}};
+    Json drive = {{"device", d.name}, {"locked", false}, {"removable", d.removable()}};
     if (!d.file.empty()) {
       drive["inserted"] = {
           {"ro", d.read_only},
@@ -370,7 +370,7 @@ QmpServer::Failure QmpServer::query_block(const Json&, Json& result) {
         drive["inserted"][limit] = 0;
       }
     }
-    if (d.removable) drive["tray_open"] = d.tray_open;
+    if (d.removable()) drive["tray_open"] = d.tray_open;
     drive["type"] = "unknown";
     result.push_back(std::move(drive));
   }

@@ -27,15 +27,14 @@ SdlDisplay::SdlDisplay(Machine& machine, std::string title, std::function<void()
       watch_(*board_.vga(), board_.memory()),
       keys_down_(static_cast<std::size_t>(Key::kCount)) {}
 
-Result<std::unique_ptr<SdlDisplay>> SdlDisplay::open(Machine& machine, const DriveLights& lights,
-                                                     std::string title,
+Result<std::unique_ptr<SdlDisplay>> SdlDisplay::open(Machine& machine, std::string title,
                                                      std::function<void()> closed) {
   std::unique_ptr<SdlDisplay> display(new SdlDisplay(machine, std::move(title), std::move(closed)));
-  if (auto created = display->create(lights); !created) return created.error();
+  if (auto created = display->create(); !created) return created.error();
   return display;
 }
 
-Result<void> SdlDisplay::create(const DriveLights& lights) {
+Result<void> SdlDisplay::create() {
   SDL_SetHint(SDL_HINT_NO_SIGNAL_HANDLERS, "1");  // Ctrl-C belongs to the run loop
   SDL_SetHint(SDL_HINT_VIDEO_ALLOW_SCREENSAVER, "1");
   SDL_SetHint(SDL_HINT_VIDEO_X11_NET_WM_BYPASS_COMPOSITOR, "0");
@@ -60,7 +59,7 @@ Result<void> SdlDisplay::create(const DriveLights& lights) {
     return error("cannot open a window with -display sdl: {}; {}", SDL_GetError(), kRemedy);
   }
   menu_ = std::make_unique<SdlMenu>(
-      machine_, lights, window_, renderer_,
+      machine_, window_, renderer_,
       WindowActions{[this] { toggle_full_screen(); }, [this] { paste(); }, closed_});
   SDL_SetWindowSize(window_, kTextWidth, kTextHeight + bar());
   show_title();

@@ -18,10 +18,10 @@ namespace dragoman {
 /// One window. SDL itself is one per process, and so is this.
 class SdlDisplay {
  public:
-  /// `closed` is called when the user closes the window. Machine and lights outlive the display;
-  /// the machine has a VGA card. An Error when SDL finds no display.
-  static Result<std::unique_ptr<SdlDisplay>> open(Machine& machine, const DriveLights& lights,
-                                                  std::string title, std::function<void()> closed);
+  /// `closed` is called when the user closes the window. The machine outlives the display and
+  /// has a VGA card. An Error when SDL finds no display.
+  static Result<std::unique_ptr<SdlDisplay>> open(Machine& machine, std::string title,
+                                                  std::function<void()> closed);
   ~SdlDisplay();
   SdlDisplay(const SdlDisplay&) = delete;
   SdlDisplay& operator=(const SdlDisplay&) = delete;
@@ -33,7 +33,7 @@ class SdlDisplay {
 
  private:
   SdlDisplay(Machine& machine, std::string title, std::function<void()> closed);
-  Result<void> create(const DriveLights& lights);
+  Result<void> create();
   void handle(const SDL_Event& event);
   void key_event(const SDL_KeyboardEvent& event);
   void window_event(const SDL_WindowEvent& event);

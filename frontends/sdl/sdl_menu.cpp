@@ -3,8 +3,6 @@
 #include <backends/imgui_impl_sdl.h>
 #include <imgui.h>
 
-#include <cinttypes>
-#include <cstdio>
 #include <ctime>
 #include <fstream>
 
@@ -21,15 +19,8 @@ constexpr u64 kLightNs = 120 * kMs;
 constexpr u64 kMeasureNs = 1000 * kMs;
 constexpr u64 kMessageNs = 6000 * kMs;
 
-constexpr std::array<const char*, DriveLights::kKinds> kLightNames = {"disk", "CD", "floppy"};
-
-/// "executed: N instructions in host code" of the translator's statistics; 0 without a translator.
-u64 instructions_in_host_code(const std::string& statistics) {
-  const std::size_t at = statistics.find("executed: ");
-  u64 count = 0;
-  if (at != std::string::npos) (void)std::sscanf(&statistics[at], "executed: %" SCNu64, &count);
-  return count;
-}
+/// By DriveInfo::Kind.
+constexpr std::array<const char*, SdlMenu::kLights> kLightNames = {"disk", "CD", "floppy"};
 
 /// A drive for a file by what is in it: ide*-cd* for a CD image, floppy* for a floppy image.
 Result<std::string> drive_for(const std::string& path, const std::vector<DriveInfo>& drives) {
@@ -46,7 +37,7 @@ Result<std::string> drive_for(const std::string& path, const std::vector<DriveIn
                  path);
   }
   for (const DriveInfo& drive : drives) {
-    if (drive.removable && (drive.name.find("cd") != std::string::npos) == cd) return drive.name;
+    if (drive.removable() && (drive.kind == DriveInfo::Kind::kCdRom) == cd) return drive.name;
   }
   return error("there is no {} drive; start with {}", cd ? "CD-ROM" : "floppy",
                cd ? "-drive if=ide,media=cdrom" : "-fda FILE");
@@ -54,13 +45,9 @@ Result<std::string> drive_for(const std::string& path, const std::vector<DriveIn
 
 }  // namespace
 
-SdlMenu::SdlMenu(Machine& machine, const DriveLights& lights, SDL_Window* window,
-                 SDL_Renderer* renderer, WindowActions actions)
-    : machine_(machine),
-      lights_(lights),
-      window_(window),
-      renderer_(renderer),
-      actions_(std::move(actions)) {
+SdlMenu::SdlMenu(Machine& machine, SDL_Window* window, SDL_Renderer* renderer,
+                 WindowActions actions)
+    : machine_(machine), window_(window), renderer_(renderer), actions_(std::move(actions)) {
   context_ = ImGui::CreateContext();
   ImGui::SetCurrentContext(context_);
   ImGuiIO& io = ImGui::GetIO();
@@ -113,10 +100,14 @@ bool SdlMenu::handle(const SDL_Event& event, bool captured) {
   }
 }
 
+std::vector<DriveInfo> SdlMenu::drives() const {
+  return host_.drives ? host_.drives() : std::vector<DriveInfo>();
+}
+
 void SdlMenu::measure(u64 now) {
   if (now - measured_at_ < kMeasureNs) return;
   const u64 instructions = machine_.instructions();
-  const u64 in_host_code = instructions_in_host_code(machine_.translator_statistics());
+  const u64 in_host_code = machine_.translated_instructions();
   const u64 done = instructions - instructions_;
   const double seconds = static_cast<double>(now - measured_at_) / 1e9;
   if (measured_at_ != 0 && instructions >= instructions_) {
@@ -137,11 +128,14 @@ void SdlMenu::measure(u64 now) {
 bool SdlMenu::take_change() {
   const u64 now = host_time_ns();
   measure(now);
+  std::array<u64, kLights> accesses{};
+  for (const DriveInfo& drive : drives()) {
+    accesses[static_cast<std::size_t>(drive.kind)] += drive.counts.reads + drive.counts.writes;
+  }
   unsigned lit = 0;
-  for (unsigned i = 0; i < DriveLights::kKinds; ++i) {
-    const u64 accesses = lights_.accesses(static_cast<DriveLights::Kind>(i));
-    if (accesses != seen_accesses_[i]) lit_until_[i] = now + kLightNs;
-    seen_accesses_[i] = accesses;
+  for (unsigned i = 0; i < kLights; ++i) {
+    if (accesses[i] != seen_accesses_[i]) lit_until_[i] = now + kLightNs;
+    seen_accesses_[i] = accesses[i];
     if (now < lit_until_[i]) lit |= 1u << i;
   }
   const bool paused = machine_.debugger().paused();
@@ -191,8 +185,8 @@ void SdlMenu::media_menu() {
   if (!ImGui::BeginMenu("Media")) return;
   ImGui::InputText("file", path_.data(), path_.size());
   const std::string path = path_.data();
-  for (const DriveInfo& drive : host_.drives ? host_.drives() : std::vector<DriveInfo>()) {
-    if (!drive.removable) continue;
+  for (const DriveInfo& drive : drives()) {
+    if (!drive.removable()) continue;
     ImGui::Separator();
     ImGui::Text("%s: %s", drive.name.c_str(), drive.file.empty() ? "empty" : drive.file.c_str());
     if (ImGui::MenuItem(("Insert the file into " + drive.name).c_str(), nullptr, false,
@@ -217,7 +211,7 @@ void SdlMenu::view_menu() {
 
 void SdlMenu::status() {
   const float line = ImGui::GetFontSize();
-  for (unsigned i = 0; i < DriveLights::kKinds; ++i) {
+  for (unsigned i = 0; i < kLights; ++i) {
     const ImVec2 place = ImGui::GetCursorScreenPos();
     const ImU32 colour = (lit_ >> i & 1) ? IM_COL32(80, 255, 80, 255) : IM_COL32(60, 70, 60, 255);
     ImGui::GetWindowDrawList()->AddRectFilled(ImVec2(place.x, place.y + 6),
@@ -242,8 +236,7 @@ void SdlMenu::say_result(const Result<void>& done, const std::string& good) {
 }
 
 void SdlMenu::insert(const std::string& path) {
-  if (!host_.drives) return;
-  const auto drive = drive_for(path, host_.drives());
+  const auto drive = drive_for(path, drives());
   if (!drive) return say(drive.error().message);
   say_result(host_.change(*drive, path), path + " is in " + *drive);
 }

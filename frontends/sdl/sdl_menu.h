@@ -7,7 +7,6 @@
 #include <functional>
 #include <string>
 
-#include "frontends/drive_lights.h"
 #include "frontends/monitor/monitor.h"
 #include "machine/machine.h"
 
@@ -25,8 +24,9 @@ struct WindowActions {
 /// Owns ImGui's context; one per window.
 class SdlMenu {
  public:
-  SdlMenu(Machine& machine, const DriveLights& lights, SDL_Window* window, SDL_Renderer* renderer,
-          WindowActions actions);
+  static constexpr unsigned kLights = 3;  ///< one for each DriveInfo::Kind
+
+  SdlMenu(Machine& machine, SDL_Window* window, SDL_Renderer* renderer, WindowActions actions);
   ~SdlMenu();
   SdlMenu(const SdlMenu&) = delete;
   SdlMenu& operator=(const SdlMenu&) = delete;
@@ -53,12 +53,12 @@ class SdlMenu {
   void media_menu();
   void view_menu();
   void status();
+  std::vector<DriveInfo> drives() const;
   void measure(u64 now);
   void screenshot();
   void say_result(const Result<void>& done, const std::string& good);
 
   Machine& machine_;
-  const DriveLights& lights_;
   SDL_Window* window_;
   SDL_Renderer* renderer_;
   WindowActions actions_;
@@ -68,8 +68,8 @@ class SdlMenu {
   int height_ = 0;
   int settle_ = 2;  ///< frames to draw after an event: ImGui needs two to come to rest
   bool smooth_ = false;
-  std::array<u64, DriveLights::kKinds> seen_accesses_{};
-  std::array<u64, DriveLights::kKinds> lit_until_{};
+  std::array<u64, kLights> seen_accesses_{};
+  std::array<u64, kLights> lit_until_{};
   unsigned lit_ = 0;  ///< lights drawn last, a bit each
   bool paused_ = false;
   u64 measured_at_ = 0;

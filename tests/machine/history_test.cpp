@@ -128,7 +128,7 @@ class HistoryTest : public testing::TestWithParam<bool> {
     u64 hash = XXH3_64bits(saved.devices.data(), saved.devices.size());
     hash = XXH3_64bits_withSeed(board.memory().base(), board.memory().used(), hash);
     for (const auto& entry : saved.timers.armed) hash = hash * 31 + entry.deadline;
-    return hash * 31 + board.clock().now_ns() + s.instructions + saved.random +
+    return hash * 31 + board.clock().now_ns() + s.instructions + saved.random.next() +
            saved.pins.requests + saved.pins.interrupt_request;
   }
 
@@ -338,6 +338,24 @@ TEST(History, NeedsTimeByInstructions) {
   const auto machine = Machine::create(config, log);
   ASSERT_FALSE(machine);
   EXPECT_NE(machine.error().message.find("-icount"), std::string::npos);
+}
+
+TEST(History, GoesWithoutATabletWhichItDoesNotRecord) {
+  MachineConfig config;
+  Log log;
+  config.icount_shift = 3;
+  config.history = HistoryConfig{};
+  config.virtio_tablet = true;
+  const auto machine = Machine::create(config, log);
+  ASSERT_FALSE(machine);
+  EXPECT_NE(machine.error().message.find("-rewind off"), std::string::npos);
+}
+
+TEST_P(HistoryTest, TranslatedInstructionsAreThoseOfTheTranslator) {
+  EXPECT_EQ(machine_->translated_instructions(), 0u);
+  run_to(kAgain, 300);
+  EXPECT_EQ(machine_->translated_instructions() > 0, GetParam());
+  EXPECT_LE(machine_->translated_instructions(), machine_->instructions());
 }
 
 INSTANTIATE_TEST_SUITE_P(Engines, HistoryTest, testing::Bool(),

@@ -5,25 +5,20 @@
 #include <cstring>
 #include <span>
 
+#include "base/random.h"
 #include "base/types.h"
 
 namespace dragoman {
 
-/// SplitMix64 (Steele, Lea, Flood 2014): a new sequence costs nothing, so every case has its own.
+/// Every case has a sequence of its own.
 class CaseRandom {
  public:
   using result_type = u64;
-  explicit CaseRandom(u64 seed) : state_(seed) {}
+  explicit CaseRandom(u64 seed) : numbers_(seed) {}
   static constexpr u64 min() { return 0; }
   static constexpr u64 max() { return ~u64{0}; }
 
-  u64 operator()() {
-    state_ += 0x9e3779b97f4a7c15;
-    u64 z = state_;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
-  }
+  u64 operator()() { return numbers_.next(); }
   u64 below(u64 n) { return (*this)() % n; }
   bool chance(unsigned one_in) { return below(one_in) == 0; }
 
@@ -36,7 +31,7 @@ class CaseRandom {
   std::array<u8, 16> extended();
 
  private:
-  u64 state_;
+  SplitMix64 numbers_;
 };
 
 }  // namespace dragoman
