@@ -62,6 +62,11 @@ void HostClock::set_paused(bool paused) {
   running_ = false;
 }
 
+void HostClock::waits() {
+  if (!paused_) anchor(host_());
+  running_ = false;
+}
+
 u64 HostClock::slice(u64 least) const { return std::max(least, (kSliceNs * speed_) >> 10); }
 
 u64 HostClock::instructions_until(u64 deadline_ns, u64 limit) {
@@ -80,7 +85,6 @@ u64 HostClock::instructions_until(u64 deadline_ns, u64 limit) {
 void HostClock::ran(u64 instructions) {
   const u64 now = host_();
   if (!paused_) anchor(now);
-  running_ = false;
   if (instructions < kLeastInstructions / 2) return;  // mostly the way in and out
   const u64 took = std::max<u64>(now - asked_, 1);
   const u64 measured = std::clamp<u64>((instructions << 10) / took, 8, 64 << 10);

@@ -19,6 +19,8 @@ class MachineClock : public VirtualClock {
   /// The processor waits until `deadline_ns`. A clock that counts instructions jumps there; a clock
   /// that follows the host returns false: the caller has to wait.
   virtual bool skip_to(u64 deadline_ns) = 0;
+  /// The processor waits from now on, until instructions_until() is asked again.
+  virtual void waits() = 0;
   /// Instructions after which virtual time reaches `deadline_ns`, at most `limit`: exact for a
   /// clock that counts them, about for one that follows the host.
   virtual u64 instructions_until(u64 deadline_ns, u64 limit) = 0;
@@ -40,8 +42,9 @@ class MachineClock : public VirtualClock {
 ///
 /// A host with too much to do takes the processor away for milliseconds. Guests take a jump of time
 /// in the middle of their code for broken hardware (Linux: "8254 timer not connected to IO-APIC"):
-/// within a slice time goes on no farther than the thread was executed, but for kStallNs. What is
-/// missed is caught up later, an eighth faster, as far as kMostLagNs.
+/// unless the processor waits, time goes on no farther than the thread was executed, but for
+/// kStallNs between two looks. What is missed is caught up later, an eighth faster, as far as
+/// kMostLagNs.
 class HostClock final : public MachineClock {
  public:
   static constexpr u64 kStallNs = 500'000;
@@ -52,6 +55,7 @@ class HostClock final : public MachineClock {
                      std::function<u64()> executed = thread_time_ns);
   u64 now_ns() override { return paused_ ? virtual_ : virtual_ + advance(host_()).total(); }
   bool skip_to(u64) override { return false; }
+  void waits() override;
   u64 instructions_until(u64 deadline_ns, u64 limit) override;
   u64 slice(u64 least) const override;
   u64 time_after(u64 instructions) override { return now_ns() + (instructions << 10) / speed_; }
@@ -71,7 +75,7 @@ class HostClock final : public MachineClock {
   u64 anchor_;  ///< host time at which virtual time was virtual_
   u64 virtual_ = 0;
   u64 lag_ = 0;           ///< to be caught up
-  bool running_ = false;  ///< within a slice
+  bool running_ = false;  ///< it does not wait
   bool paused_ = false;
   u64 sampled_at_ = 0, sample_ = 0;  ///< host time and processor time when that was looked at last
   u64 asked_ = 0;                    ///< host time when instructions_until() was asked
@@ -90,6 +94,7 @@ class InstructionClock final : public MachineClock {
     if (deadline_ns > now) skipped_ += deadline_ns - now;
     return true;
   }
+  void waits() override {}
   u64 slice(u64 least) const override { return least; }
   u64 instructions_until(u64 deadline_ns, u64 limit) override {
     const u64 now = now_ns();

@@ -241,6 +241,7 @@ void Machine::handle_exit(RunExit exit) {
 void Machine::wait_for_event() {
   const u64 deadline = board_->scheduler().next_deadline();
   if (deadline != Scheduler::kNever && board_->clock().skip_to(deadline)) return;
+  board_->clock().waits();
   const u64 now = board_->scheduler().now();
   if (deadline <= now) return;
   // Until the next timer, the next host event, housekeeping or the host deadline. Poll counts in

@@ -121,6 +121,28 @@ TEST(HostClock, WaitingIsNoStall) {
   EXPECT_EQ(t.clock.now_ns(), 40'000'000u);
 }
 
+TEST(HostClock, WaitingAfterASliceIsNoStallEither) {
+  HostTimes t;
+  (void)t.clock.instructions_until(Scheduler::kNever, kLimit);
+  t.pass(100'000);
+  t.clock.ran(kLimit);
+  t.clock.waits();
+  t.pass(40'000'000, 0);
+  EXPECT_EQ(t.clock.now_ns(), 40'100'000u);
+  (void)t.clock.instructions_until(Scheduler::kNever, kLimit);
+  EXPECT_EQ(t.clock.now_ns(), 40'100'000u);
+}
+
+TEST(HostClock, TimeTakenAwayBetweenSlicesIsNoJump) {
+  HostTimes t;
+  (void)t.clock.instructions_until(Scheduler::kNever, kLimit);
+  t.pass(100'000);
+  t.clock.ran(kLimit);
+  t.pass(50'000'000, 0);
+  (void)t.clock.instructions_until(Scheduler::kNever, kLimit);
+  EXPECT_LE(t.clock.now_ns(), 100'000 + HostClock::kStallNs);
+}
+
 TEST(HostClock, TimeTakenAwayWithinASliceIsNoJump) {
   HostTimes t;
   (void)t.clock.instructions_until(Scheduler::kNever, kLimit);
