@@ -1,6 +1,7 @@
 #include "jit/code_cache.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace dragoman {
 namespace {
@@ -38,6 +39,13 @@ void CodeCache::empty(Chunk& chunk) {
   chunk.exits.clear();
   chunk.first = chunk.main_made = chunk.begin;
   chunk.last = chunk.rare_made = chunk.end;
+}
+
+void CodeCache::write_jump(const u8* from, const u8* to) {
+  std::array<u8, 5> code{0xe9};
+  const i32 displacement = static_cast<i32>(to - (from + code.size()));
+  std::memcpy(&code[1], &displacement, 4);
+  write(from, code);
 }
 
 void CodeCache::advance() {

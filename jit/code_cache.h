@@ -2,6 +2,7 @@
 // emptied in the same order when the cache is full.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <memory>
 #include <span>
@@ -77,18 +78,26 @@ struct TranslatedRegion {
   bool narrow = false;
   bool hot = false;   ///< second tier
   bool dead = false;  ///< its bytes changed
-  /// Index in Cpu::run_counters of the runs left to a superblock; 0 where they are not counted.
+  /// Index in Cpu::run_counters of the runs left to a superblock; 0 where they are never counted.
   u32 counter = 0;
-  u32 context = 0;              ///< fetch context its pages were looked up in last
-  unsigned chunk = 0;           ///< of the code cache
-  u64 id = 0;                   ///< counts translations
-  const u8* entry = nullptr;    ///< begins with five bytes that may become a jump elsewhere
-  const u8* body = nullptr;     ///< behind the guard
-  const u8* retired = nullptr;  ///< code that leaves at the region's own start
+  bool counts = false;        ///< they are counted now
+  u8 samples = 0;             ///< how often it was found running
+  u32 first_sample = 0;       ///< since when, in samples
+  u32 context = 0;            ///< fetch context its pages were looked up in last
+  unsigned chunk = 0;         ///< of the code cache
+  u64 id = 0;                 ///< counts translations
+  const u8* entry = nullptr;  ///< begins with five bytes that may become a jump elsewhere
+  const u8* body = nullptr;   ///< behind the guard
+  /// Where the entry's jump goes while runs are counted, and what it goes on with; or null.
+  const u8* counting = nullptr;
+  const u8* uncounted = nullptr;
+  std::array<u8, 5> uncounted_entry{};  ///< its first bytes without that jump
+  const u8* retired = nullptr;          ///< code that leaves at the region's own start
   u32 bytes = 0;
   TranslatedRegion* better = nullptr;  ///< the superblock that begins here
   TranslatedRegion* plain = nullptr;   ///< of a superblock: what runs where its pages do not hold
   u32 first_site = 0, sites = 0;       ///< in the chunk
+  u32 first_exit = 0, exits = 0;       ///< likewise
   std::vector<Block*> members;
   std::vector<GuardedPage> pages;
   std::vector<ExitRecord*> incoming;         ///< links that lead here
@@ -132,6 +141,8 @@ class CodeCache {
   void write(const void* run_address, std::span<const u8> code) {
     memory_.write(run_address, code);
   }
+  /// A five-byte jump at `from` to `to`, both run addresses.
+  void write_jump(const u8* from, const u8* to);
   void write(const Place& place, std::span<const u8> main, std::span<const u8> rare) {
     memory_.write_unserialized(place.rare, rare);
     memory_.write(place.main, main);

@@ -12,22 +12,23 @@
 namespace dragoman {
 
 struct TranslatorOptions {
-  u64 cache_bytes = 256 * kMiB;        ///< of host code, tables of the blocks not included
-  u32 runs_before_translation = 6;     ///< of a block by the interpreter
-  u32 runs_before_superblock = 40000;  ///< of a translated block before it becomes a head
-  bool links = true;                   ///< jumps from block to block without a look-up
-  bool flag_liveness = true;           ///< flags nobody reads are not saved
-  bool shared_probes = true;           ///< one look at the shadow page table for nearby accesses
-  bool called_probes = true;           ///< the first tier looks pages up by calls of shared code
-  bool returns = true;                 ///< RET goes through a stack of predicted returns
-  bool strings = true;                 ///< repeated string instructions in page-sized pieces
-  bool vectors = true;                 ///< x87, MMX, SSE and AVX rows in host registers
-  bool superblocks = true;             ///< hot loops and paths as one translation
-  bool calls = true;                   ///< superblocks go into functions and other pages
-  bool address_spaces = true;          ///< shadow tables of other CR3 values are kept
-  bool legacy = true;                  ///< 16- and 32-bit code too
-  bool counters = false;               ///< regions count their runs, for traces
-  bool perfmap = false;                ///< /tmp/perf-PID.map names translated code for perf
+  u64 cache_bytes = 256 * kMiB;       ///< of host code, tables of the blocks not included
+  u32 runs_before_translation = 6;    ///< of a block by the interpreter
+  u32 runs_before_superblock = 1000;  ///< of a counted block before it becomes a head
+  bool links = true;                  ///< jumps from block to block without a look-up
+  bool flag_liveness = true;          ///< flags nobody reads are not saved
+  bool shared_probes = true;          ///< one look at the shadow page table for nearby accesses
+  bool called_probes = true;          ///< the first tier looks pages up by calls of shared code
+  bool returns = true;                ///< RET goes through a stack of predicted returns
+  bool strings = true;                ///< repeated string instructions in page-sized pieces
+  bool vectors = true;                ///< x87, MMX, SSE and AVX rows in host registers
+  bool superblocks = true;            ///< hot loops and paths as one translation
+  bool sampling = true;               ///< runs are counted only around blocks found running often
+  bool calls = true;                  ///< superblocks go into functions and other pages
+  bool address_spaces = true;         ///< shadow tables of other CR3 values are kept
+  bool legacy = true;                 ///< 16- and 32-bit code too
+  bool counters = false;              ///< regions count their runs, for traces
+  bool perfmap = false;               ///< /tmp/perf-PID.map names translated code for perf
 };
 
 /// One `name=value` of -accel jit. Sizes take K, M and G; switches on and off.

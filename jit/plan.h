@@ -124,7 +124,8 @@ struct RegionPlan {
   bool floating_point = false;     ///< some of which may raise floating-point exceptions
   unsigned instructions = 0;
   bool inline_probes = false;  ///< look-ups of pages in place, not by calls of shared code
-  bool counted = false;        ///< counts its runs, to become a superblock when there are many
+  bool superblock = false;
+  bool counted = false;  ///< counts its runs, to become a superblock when there are many
 };
 
 /// What makes one translation of a block differ from another.

@@ -268,6 +268,7 @@ RegionPlan plan_region(Cpu& cpu, Block& head, const RegionRequest& request,
   RegionPlan plan;
   plan.code_bits = cpu.decode_mode().code_bits;
   plan.stack_mask = cpu.stack_mask();
+  plan.superblock = request.hot;
   plan.counted = options.superblocks && !request.hot && !request.narrow && !head.crosses();
   plan.inline_probes = request.hot || !options.called_probes;
   plan.blocks.reserve(request.hot ? kMaxRegionBlocks : 1);

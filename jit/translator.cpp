@@ -31,14 +31,6 @@ constexpr u32 kMxcsrMasks = 0x1f80;
 /// An exit that was linked so often in one context and then in another looks its target up.
 constexpr u8 kMostLinks = 4;
 
-/// A five-byte jump at `from` to `to`, both run addresses.
-std::array<u8, 5> jump_code(const u8* from, const u8* to) {
-  std::array<u8, 5> code{0xe9};
-  const i32 displacement = static_cast<i32>(to - (from + 5));
-  std::memcpy(&code[1], &displacement, 4);
-  return code;
-}
-
 u32 code_limit(const Cpu& cpu) { return cpu.code64() ? 0 : cpu.state.segments[kCs].limit; }
 
 }  // namespace
@@ -262,6 +254,7 @@ TranslatedRegion* Translator::translate(Block& block, const RegionRequest& reque
     region.counter = next_counter_ = next_counter_ + 1 < counters ? next_counter_ + 1 : 1;
     runs_left(region) = static_cast<i32>(options_.runs_before_superblock);
   }
+  region.first_exit = static_cast<u32>(exits);
   if (options_.counters) region.counters = std::make_shared<RegionCounters>();
   region.first_site = static_cast<u32>(sites);
   EmittedCode emitted;
@@ -277,6 +270,11 @@ TranslatedRegion* Translator::translate(Block& block, const RegionRequest& reque
     return nullptr;
   }
   region.sites = static_cast<u32>(chunk.sites.size() - sites);
+  region.exits = static_cast<u32>(chunk.exits.size() - exits);
+  if (plan.counted) {
+    std::memcpy(region.uncounted_entry.data(), region.entry, region.uncounted_entry.size());
+    if (!options_.sampling) count_runs(region);
+  }
   for (const PlannedBlock& b : plan.blocks) {
     BlockTranslations& translations = translations_of(*b.block);
     if (!translations.member_of.empty() && translations.member_of.back() == &region) continue;
@@ -400,6 +398,7 @@ bool Translator::run(Cpu& cpu, Block& block, u64 budget) {
     if (Block* head = exit->region->head; !exit->region->dead) promote(*head, *exit->region);
     return true;
   }
+  if (exit->kind == ExitKind::kRetired) note_running(*exit->region);
   if (exit->kind < ExitKind::kNoTarget) {
     cpu.state.rip() = exit->rip;
     if (exit->jump != nullptr) {
@@ -414,41 +413,6 @@ bool Translator::run(Cpu& cpu, Block& block, u64 budget) {
   return executed != 0 || exit->kind != ExitKind::kRetired;
 }
 
-/// The second tier: the block again, with the blocks it goes to and back from.
-void Translator::promote(Block& block, TranslatedRegion& region) {
-  const unsigned chunk = region.chunk;
-  const u64 times_full = times_full_;
-  TranslatedRegion* const better = translate(block, {region.rip, false, true});
-  if (times_full_ != times_full && cache_.current_index() == chunk) {
-    // The region itself had to make room. There is nothing to come back to where pages do not hold.
-    if (better != nullptr) retire(*better);
-    return;
-  }
-  runs_left(region) = kNoSuperblock;  // once is enough, also when nothing comes of it
-  if (better == nullptr) return;
-  better->context = cpu_.fetch_context();
-  if (observer_ != nullptr) observer_->retired(region.id, RetireCause::kSuperseded);
-  better->plain = &region;
-  region.better = better;
-  cache_.write(region.entry, jump_code(region.entry, better->entry));
-  ++superblock_count_;
-}
-
-/// True when the pages of a region are where they were when it was made.
-const u8* Translator::guard(TranslatedRegion& region) {
-  ++guard_count_;
-  for (const GuardedPage& page : region.pages) {
-    const ShadowTable::Fetch* fetch = TranslatorAccess::fetch_quietly(cpu_, page.linear);
-    if (fetch == nullptr || fetch->delta != page.delta) {
-      ++guard_failures_;
-      return region.plain != nullptr ? region.plain->entry + kPlainBody : region.retired;
-    }
-    TranslatorAccess::note_executed(cpu_, *fetch);
-  }
-  region.context = cpu_.fetch_context();
-  return region.body;
-}
-
 // --- Linking and forgetting -----------------------------------------------------------------
 
 void Translator::link(ExitRecord& exit, TranslatedRegion& target) {
@@ -461,14 +425,13 @@ void Translator::link(ExitRecord& exit, TranslatedRegion& target) {
       std::erase(exit.linked->incoming, &exit);
     }
     write_context(exit, pending_context_);
-    cache_.write(jump, jump_code(jump, target.entry));
-    if (exit.links == kMostLinks)
-      cache_.write(exit.other, jump_code(exit.other, exit.other + kOtherPageLookUp));
+    cache_.write_jump(jump, target.entry);
+    if (exit.links == kMostLinks) cache_.write_jump(exit.other, exit.other + kOtherPageLookUp);
   } else {
     if (exit.linked != nullptr) return;
     if (exit.kind == ExitKind::kKnownPage && exit.page != (target.head->offset & ~kPageMask))
       return;
-    cache_.write(jump, jump_code(jump, target.entry));
+    cache_.write_jump(jump, target.entry);
   }
   exit.linked = &target;
   target.incoming.push_back(&exit);
@@ -486,10 +449,10 @@ void Translator::write_context(const ExitRecord& exit, u32 context) {
 
 void Translator::unlink(ExitRecord& exit) {
   exit.linked = nullptr;
-  cache_.write(exit.jump, jump_code(exit.jump, exit.exit));
+  cache_.write_jump(exit.jump, exit.exit);
   if (exit.kind == ExitKind::kOtherPage) {
     write_context(exit, kNoContext);
-    cache_.write(exit.other, jump_code(exit.other, exit.exit));
+    cache_.write_jump(exit.other, exit.exit);
   }
 }
 
@@ -497,8 +460,9 @@ void Translator::unlink(ExitRecord& exit) {
 void Translator::retire(TranslatedRegion& region, RetireCause cause) {
   if (region.dead) return;
   region.dead = true;
+  if (region.counts) leave_profile(region);
   if (observer_ != nullptr) observer_->retired(region.id, cause);
-  cache_.write(region.entry, jump_code(region.entry, region.retired));
+  cache_.write_jump(region.entry, region.retired);
   for (ExitRecord* exit : region.incoming) unlink(*exit);
   region.incoming.clear();
   for (Block* member : region.members) {
@@ -512,16 +476,6 @@ void Translator::retire(TranslatedRegion& region, RetireCause cause) {
   if (pending_exit_ != nullptr && pending_exit_->region == &region) pending_exit_ = nullptr;
   if (region.better != nullptr) retire(*region.better);
   if (region.plain != nullptr) take_out_superblock(region);
-}
-
-/// The region it was to replace is entered itself again.
-void Translator::take_out_superblock(TranslatedRegion& better) {
-  TranslatedRegion& plain = *std::exchange(better.plain, nullptr);
-  plain.better = nullptr;
-  if (plain.dead) return;
-  static constexpr std::array<u8, kPlainBody> kNop = {0x0f, 0x1f, 0x44, 0x00, 0x00};
-  cache_.write(plain.entry, kNop);
-  runs_left(plain) = static_cast<i32>(options_.runs_before_superblock);
 }
 
 /// A page that is only read although code goes on to write there, or has code on it: where that is
@@ -548,6 +502,7 @@ void Translator::forget_all() {
     block->runs = 0;
   }
   owners_.clear();
+  profiles_.clear();
   pending_exit_ = nullptr;
   cpu_.jump_table.clear();
   cache_.clear();

@@ -136,6 +136,12 @@ class Translator final : public Translation {
   void retire(TranslatedRegion& region, RetireCause cause = RetireCause::kBytesChanged);
   void note_refused(const Site& site);
   void take_out_superblock(TranslatedRegion& better);
+  void note_running(TranslatedRegion& region);
+  void count_runs(TranslatedRegion& region);
+  void count_no_more(TranslatedRegion& region);
+  void begin_profile(TranslatedRegion& middle);
+  void end_profile(std::size_t index);
+  void leave_profile(TranslatedRegion& region);
   void promote(Block& block, TranslatedRegion& region);
   const u8* guard(TranslatedRegion& region);
   void report(const TranslatedRegion& region, const RegionPlan& plan, const RegionRequest& request,
@@ -149,6 +155,15 @@ class Translator final : public Translation {
   RegionObserver* observer_ = nullptr;
   u64 region_ids_ = 0;
   u32 next_counter_ = 0;  ///< given out last; 0 stands for none
+  u32 samples_ = 0;       ///< of what was running
+  /// Regions that count their runs for some time, to become superblocks.
+  struct Profile {
+    std::vector<TranslatedRegion*> regions;
+    u32 begun = 0;  ///< in samples
+  };
+  static constexpr std::size_t kMostProfiles = 8;
+  static constexpr u32 kMostProfileSamples = 512;
+  std::vector<Profile> profiles_;
   std::vector<std::pair<Block*, std::unique_ptr<BlockTranslations>>> owners_;
   using Enter = ExitRecord* (*)(TranslatorFrame* frame, const void* code);
   Enter enter_ = nullptr;

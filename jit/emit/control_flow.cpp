@@ -224,7 +224,7 @@ void RegionEmitter::emit_conditional(const PlannedInstruction& p) {
   }
   const Label taken = a_.newLabel();
   a_.j(condition, taken);
-  put_off([=, this, planned = &p] {
+  put_off_exit([=, this, planned = &p] {
     a_.bind(taken);
     flags_ = at;
     if (planned->target >= 0) {

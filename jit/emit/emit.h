@@ -40,8 +40,6 @@ inline constexpr int kOtherPageLookUp = 5;
 /// No fetch context has this identity.
 inline constexpr u32 kNoContext = 0xffffff00;
 
-/// Of a region of the first tier: from its entry, which may be patched, to what runs all the same.
-inline constexpr unsigned kPlainBody = 5;
 /// TranslatorFrame::vectors_live.
 enum VectorsLive : u8 { kVectorsInMemory, kVectorsLive, kVectorsLiveUnmasked };
 

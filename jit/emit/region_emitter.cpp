@@ -39,9 +39,11 @@ RegionEmitter::RegionEmitter(Cpu& cpu, const RegionPlan& plan, const TranslatorO
       starts_(plan.blocks.size()),
       block_labels_(storage.block_labels),
       map_(storage.map),
+      exits_apart_(storage.exits_apart),
       out_of_line_(storage.out_of_line) {
   block_labels_.clear();
   map_.clear();
+  exits_apart_.clear();
   out_of_line_.clear();
   ends_.reserve(plan.instructions);
   code_.reset();
@@ -127,26 +129,33 @@ bool RegionEmitter::emit(EmittedCode* report) {
 
   a_.bind(entry);
   map_.start(a_.offset(), CodePart::kEntry);
+  if (!plan_.pages.empty()) enter_guard();
+  a_.bind(body_);
+  // The budget pays for the longest way through; what was not executed is given back in the end.
+  // At least five bytes, the first of a counted region: room for a jump elsewhere.
+  charge(plan_.instructions);
+  const Label charged = a_.newLabel();
+  const Label counting = a_.newLabel();
+  const Label uncounted = a_.newLabel();
+  a_.bind(charged);
+  a_.long_().jl(short_);
   if (plan_.counted) {
-    // Room for a jump to the superblock, which comes back behind it where its pages do not hold.
-    static constexpr std::array<u8, kPlainBody> kNop = {0x0f, 0x1f, 0x44, 0x00, 0x00};
-    a_.embed(kNop.data(), kNop.size());
-    const Label hot = a_.newLabel();
-    a_.sub(frame_mem(&cpu_.run_counters[region_->counter], 4), 1);
-    a_.js(hot);
     put_off([=, this] {
+      const Label hot = a_.newLabel();
+      a_.bind(counting);
+      a_.sub(frame_mem(&cpu_.run_counters[region_->counter], 4), 1);
+      a_.js(hot);
+      a_.bind(uncounted);
+      charge(plan_.instructions);
+      a_.jmp(charged);
       a_.bind(hot);
       leave(plan_.blocks[0].rip, ExitKind::kHot);
     });
   }
-  if (!plan_.pages.empty()) enter_guard();
-  a_.bind(body_);
-  // The budget pays for the longest way through; what was not executed is given back in the end.
-  a_.sub(frame_mem(&cpu_.frame.budget, 8), plan_.instructions);
-  a_.long_().jl(short_);
   if (region_->counters != nullptr) count(region_->counters->entries);
   if (plan_.vectors) enter_vectors();
   for (unsigned i = 0; i < plan_.blocks.size(); ++i) emit_block(i);
+  exits_apart_.emit([this] { return a_.offset(); });
   map_.put_behind(a_.offset());
   a_.section(rare_);
   out_of_line_.emit([this] { return a_.offset(); });
@@ -175,6 +184,10 @@ bool RegionEmitter::emit(EmittedCode* report) {
   region_->entry = address(entry);
   region_->retired = address(retired_);
   region_->body = address(body_);
+  if (plan_.counted) {
+    region_->counting = address(counting);
+    region_->uncounted = address(uncounted);
+  }
   region_->bytes = static_cast<u32>(main->bufferSize() + rare_->bufferSize());
   if (report != nullptr) {
     report->place = {reinterpret_cast<u64>(place.main), reinterpret_cast<u64>(place.rare),

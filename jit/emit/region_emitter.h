@@ -27,7 +27,7 @@ struct EmitterStorage {
   asmjit::x86::Assembler assembler;
   std::unique_ptr<u8[]> main{new u8[kBytes]}, rare{new u8[kBytes]};
   CodeMap map;
-  OutOfLine out_of_line{map};
+  OutOfLine exits_apart{map}, out_of_line{map};
   std::vector<asmjit::Label> block_labels;
 };
 
@@ -218,10 +218,17 @@ class RegionEmitter {
   std::vector<Start> starts_;
   std::vector<Label>& block_labels_;
   CodeMap& map_;
-  OutOfLine& out_of_line_;
+  OutOfLine& exits_apart_;  ///< emitted behind the blocks, still in the main line
+  OutOfLine& out_of_line_;  ///< in rare_
   template <class Code>
   void put_off(const Code& code) {
     if (!out_of_line_.push_back(code)) failed_ = true;
+  }
+  /// For the way out of a branch: as likely as the other one in the first tier, where it stays
+  /// near; superblocks were made of the ways that are taken.
+  template <class Code>
+  void put_off_exit(const Code& code) {
+    if (!(plan_.superblock ? out_of_line_ : exits_apart_).push_back(code)) failed_ = true;
   }
   /// Where an instruction ends, and where the flags are there.
   struct InstructionEnd {

@@ -257,6 +257,7 @@ TEST_F(SnippetTest, TranslatesWhatCanBeReachedWithoutRunningIt) {
 TEST_F(SnippetTest, RunningShowsChainingAndSuperblocks) {
   options.run = 100'000;
   options.translator.runs_before_superblock = 1000;
+  options.translator.sampling = false;
   const json t = json::parse(trace(kLoop, "run.json"));
   const json* block = region_at(t, "0x400005", "block");
   const json* super = region_at(t, "0x400005", "superblock");

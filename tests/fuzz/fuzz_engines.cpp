@@ -99,6 +99,7 @@ Result<TranslatorOptions> translator_options(const std::string& text) {
   options.cache_bytes = kMiB;  // so that it fills up now and then
   options.runs_before_translation = 1;
   options.runs_before_superblock = 3;
+  options.sampling = false;
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t end = std::min(text.find(',', at), text.size());
     const std::string item = text.substr(at, end - at);

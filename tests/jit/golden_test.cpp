@@ -96,6 +96,7 @@ TEST_P(Golden, Code) {
   TranslatorOptions options;
   options.runs_before_translation = 1;
   options.runs_before_superblock = 1000;
+  options.sampling = false;
   m.translator = std::make_unique<Translator>(*m.cpu, options);
   Capture capture;
   m.translator->set_observer(&capture);

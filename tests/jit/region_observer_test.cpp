@@ -49,6 +49,7 @@ struct Watched {
     options.cache_bytes = cache_bytes;
     options.counters = true;
     options.runs_before_superblock = 1000;
+    options.sampling = false;
     machine.translator = std::make_unique<Translator>(*machine.cpu, options);
     machine.translator->set_observer(&witness);
   }

@@ -56,6 +56,7 @@ class BenchMachine : private BenchLayout {
       options.cache_bytes = cache_bytes;
       options.runs_before_translation = runs;
       options.runs_before_superblock = 4 * runs;
+      options.sampling = false;
       translator = std::make_unique<Translator>(*cpu, options);
     }
     tables();
