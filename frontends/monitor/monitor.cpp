@@ -1,9 +1,7 @@
 #include "frontends/monitor/monitor.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
-#include <fstream>
 
 #include "cpu/decode/early_decoder.h"
 #include "cpu/disassemble/disassembler.h"
@@ -12,6 +10,7 @@
 #include "frontends/monitor/key_names.h"
 #include "frontends/monitor/monitor_arguments.h"
 #include "frontends/monitor/screen_file.h"
+#include "frontends/output_file.h"
 
 namespace dragoman {
 
@@ -327,21 +326,23 @@ std::string Monitor::save_memory(Arguments& a, bool physical) {
   if (!size) return line(size.error().message);
   if (path.empty()) return a.usage;
   if (*size > kMostSaved) return fmt::format("{} bytes are more than 4 GiB at a time\n", *size);
-  std::ofstream file(path, std::ios::binary);
+  const auto failure = [&](const Error& cause) {
+    return fmt::format("cannot write '{}': {}\n", path, cause.message);
+  };
+  auto file = OutputFile::open(path);
+  if (!file) return failure(file.error());
   std::vector<u8> piece;
-  for (u64 done = 0; done < *size && file; done += piece.size()) {
+  for (u64 done = 0; done < *size; done += piece.size()) {
     piece.resize(std::min<u64>(kSavePiece, *size - done));
     if (physical) {
       debugger_.read_physical(*address + done, piece);
     } else if (debugger_.read_linear(*address + done, piece) != piece.size()) {
-      return fmt::format("not all of {:#x}..{:#x} is mapped; '{}' is incomplete\n", *address,
+      return fmt::format("not all of {:#x}..{:#x} is mapped; '{}' was not written\n", *address,
                          *address + *size, path);
     }
-    file.write(reinterpret_cast<const char*>(piece.data()),
-               static_cast<std::streamsize>(piece.size()));
+    if (auto ok = file->write(piece); !ok) return failure(ok.error());
   }
-  file.close();
-  if (!file) return fmt::format("cannot write '{}': {}\n", path, std::strerror(errno));
+  if (auto ok = file->commit(); !ok) return failure(ok.error());
   return "";
 }
 

@@ -10,6 +10,7 @@
 
 #include "frontends/cli/version.h"
 #include "frontends/monitor/key_names.h"
+#include "frontends/output_file.h"
 
 namespace dragoman {
 namespace {
@@ -413,9 +414,9 @@ QmpServer::Failure QmpServer::quit(const Json&, Json&) {
 }
 
 namespace {
-/// Why the host does not open a file, or "": clients look for its words.
-std::string cannot_open(const std::string& path, int how) {
-  const int file = ::open(path.c_str(), how | O_CLOEXEC | O_NONBLOCK, 0666);
+/// Why the host does not open a file to read it, or "": clients look for its words.
+std::string cannot_read(const std::string& path) {
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (file < 0) return std::strerror(errno);
   ::close(file);
   return "";
@@ -431,10 +432,10 @@ QmpServer::Failure QmpServer::screendump(const Json& arguments, Json&) {
     return {kGenericError, fmt::format("Parameter 'format' does not accept value '{}'", format)};
   }
   if (auto done = monitor_.screendump(path, format == "png"); !done) {
-    const std::string cause = cannot_open(path, O_WRONLY | O_CREAT);
-    return {kGenericError, cause.empty()
-                               ? done.error().message
-                               : fmt::format("failed to open file '{}': {}", path, cause)};
+    auto probe = OutputFile::open(path);  // gone again without having been there
+    return {kGenericError,
+            probe ? done.error().message
+                  : fmt::format("failed to open file '{}': {}", path, probe.error().message)};
   }
   return {};
 }
@@ -474,7 +475,7 @@ QmpServer::Failure QmpServer::change_medium(const Json& arguments, Json&) {
   if (!monitor_.host().change) return {kGenericError, "media cannot be changed here"};
   if (auto done = monitor_.host().change(drive, file); !done) {
     const Failure failure = drive_failure(done.error());
-    const std::string cause = cannot_open(file, O_RDONLY);
+    const std::string cause = cannot_read(file);
     if (failure.kind != kGenericError || cause.empty()) return failure;
     return {kGenericError, fmt::format("Could not open '{}': {}", file, cause)};
   }

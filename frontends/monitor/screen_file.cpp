@@ -2,10 +2,9 @@
 
 #include <zlib.h>
 
-#include <cerrno>
-#include <cstring>
-#include <fstream>
 #include <vector>
+
+#include "frontends/output_file.h"
 
 namespace dragoman {
 namespace {
@@ -64,14 +63,14 @@ Bytes make_ppm(Size size, std::span<const u32> pixels) {
 Result<void> write_picture(const std::string& path, bool png, Size size,
                            std::span<const u32> pixels) {
   const Bytes bytes = png ? make_png(size, pixels) : make_ppm(size, pixels);
-  std::ofstream file(path, std::ios::binary);
-  file.write(reinterpret_cast<const char*>(bytes.data()),
-             static_cast<std::streamsize>(bytes.size()));
-  file.close();
-  if (!file) {
+  const auto failure = [&](const Error& cause) {
     return error("cannot write the picture '{}': {}; give a path that can be written", path,
-                 std::strerror(errno));
-  }
+                 cause.message);
+  };
+  auto file = OutputFile::open(path);
+  if (!file) return failure(file.error());
+  if (auto ok = file->write(bytes); !ok) return failure(ok.error());
+  if (auto ok = file->commit(); !ok) return failure(ok.error());
   return {};
 }
 

@@ -9,7 +9,8 @@
 
 namespace dragoman {
 
-/// Writes `pixels` (00RRGGBBh, size.width a line) as PNG or as PPM (P6).
+/// Writes `pixels` (00RRGGBBh, size.width a line) as PNG or as PPM (P6); the file is
+/// there whole, or what was at `path` stays.
 Result<void> write_picture(const std::string& path, bool png, Size size,
                            std::span<const u32> pixels);
 

@@ -2,7 +2,10 @@
 #include "frontends/monitor/monitor.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <csignal>
+#include <filesystem>
 #include <random>
 
 #include "devices/block/memory_image.h"
@@ -124,6 +127,74 @@ TEST_F(MonitorTest, WritesPictures) {
   EXPECT_EQ(read_file(directory.file("a.png")).substr(1, 3), "PNG");
   EXPECT_FALSE(write_picture("/nowhere/a.png", true, {2, 2}, pixels));
   EXPECT_NE(say("screendump x.ppm").find("no graphics card"), std::string::npos);
+}
+
+/// Files that grow larger than `bytes` fail, as on a disk that is full.
+class SmallFiles {
+ public:
+  explicit SmallFiles(rlim_t bytes) {
+    getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit small{bytes, before_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &small);
+    handler_ = signal(SIGXFSZ, SIG_IGN);
+  }
+  ~SmallFiles() {
+    setrlimit(RLIMIT_FSIZE, &before_);
+    signal(SIGXFSZ, handler_);
+  }
+  SmallFiles(const SmallFiles&) = delete;
+  SmallFiles& operator=(const SmallFiles&) = delete;
+
+ private:
+  rlimit before_{};
+  sighandler_t handler_ = nullptr;
+};
+
+unsigned files_in(const TemporaryDirectory& directory) {
+  const std::filesystem::directory_iterator list(directory.file(""));
+  return static_cast<unsigned>(std::distance(begin(list), end(list)));
+}
+
+TEST_F(MonitorTest, FilesAreWrittenWholeOrNotAtAll) {
+  const TemporaryDirectory directory;
+  const std::string old = directory.write("old.ppm", "as it was");
+  const std::string fresh = directory.file("fresh.ppm");
+  const std::vector<u32> pixels(40'000, 0x123456);
+  {
+    const SmallFiles small(8192);
+    for (const std::string& path : {old, fresh}) {
+      const auto done = write_picture(path, false, {200, 200}, pixels);
+      ASSERT_FALSE(done);
+      EXPECT_NE(done.error().message.find("File too large"), std::string::npos);
+      EXPECT_NE(say("pmemsave 0 0x10000 " + path).find("File too large"), std::string::npos);
+    }
+  }
+  EXPECT_EQ(read_file(old), "as it was");
+  // Not even half of what is asked for is mapped.
+  pc_.debugger().add_breakpoint(kLong);
+  pc_.debugger().resume();
+  ASSERT_TRUE(pc_.run_until_held());
+  for (const std::string& path : {old, fresh}) {
+    EXPECT_NE(say("memsave 0x1f0000 0x20000 " + path).find("was not written"), std::string::npos);
+    EXPECT_NE(say("screendump " + path).find("no graphics card"), std::string::npos);
+  }
+  EXPECT_EQ(read_file(old), "as it was");
+  EXPECT_EQ(files_in(directory), 1u);
+  EXPECT_FALSE(write_picture(directory.file("no/folder.png"), true, {1, 1}, pixels));
+  EXPECT_FALSE(write_picture(directory.file(""), true, {1, 1}, pixels));
+  EXPECT_FALSE(write_picture("/dev/full", false, {200, 200}, pixels));
+  EXPECT_EQ(files_in(directory), 1u);
+  // A link and its target's rights stay; the new contents are shorter than the old ones.
+  std::filesystem::permissions(
+      old, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  std::filesystem::create_symlink("old.ppm", directory.file("link"));
+  ASSERT_TRUE(write_picture(directory.file("link"), false, {1, 1}, {pixels.data(), 1}));
+  EXPECT_EQ(read_file(old), "P6\n1 1\n255\n\x12\x34\x56");
+  EXPECT_TRUE(std::filesystem::is_symlink(directory.file("link")));
+  EXPECT_EQ(std::filesystem::status(old).permissions(),
+            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  EXPECT_EQ(files_in(directory), 2u);
+  EXPECT_TRUE(write_picture("/dev/null", false, {200, 200}, pixels));
 }
 
 TEST_F(MonitorTest, SurvivesNonsense) {

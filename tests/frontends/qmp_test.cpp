@@ -6,6 +6,7 @@
 #include <random>
 
 #include "tests/frontends/debug_machine.h"
+#include "tests/frontends/process.h"
 
 namespace dragoman {
 namespace {
@@ -138,6 +139,22 @@ TEST_F(Qmp, PassesCommandsToTheHumanMonitor) {
   EXPECT_NE(problem(R"({"execute":"send-key","arguments":{"keys":[{"type":"qcode","data":"?"}]}})")
                 .find("does not accept value '?'"),
             std::string::npos);
+}
+
+TEST_F(Qmp, PicturesThatFailLeaveNoFile) {
+  negotiate();
+  const TemporaryDirectory directory;
+  const std::string old = directory.write("old", "as it was");
+  const auto shot = [&](const std::string& path) {
+    return problem(R"({"execute":"screendump","arguments":{"filename":")" + path + "\"}}");
+  };
+  EXPECT_NE(shot(directory.file("fresh")).find("no graphics card"), std::string::npos);
+  EXPECT_NE(shot(old).find("no graphics card"), std::string::npos);
+  const std::string nowhere = directory.file("no/folder");
+  EXPECT_EQ(shot(nowhere),
+            "GenericError: failed to open file '" + nowhere + "': No such file or directory");
+  EXPECT_EQ(read_file(old), "as it was");
+  EXPECT_FALSE(std::filesystem::exists(directory.file("fresh")));
 }
 
 TEST_F(Qmp, SurvivesNonsense) {
