@@ -144,6 +144,8 @@ class History final : private Recorder {
   Position here_exactly();
   bool step_back(const Position& from, Found& found);
   bool search_back(const Position& from, Found& found);
+  bool last_hit(std::size_t m, const Position& until, Found& found, Position& before_hit);
+  void pass_over(const Position& target);
   Position last_watched(const Position& from, const Position& until);
   Position part_before(const Position& whole, const Position& until);
   void arrive(const DebugPoints::Hit& hit);

@@ -1,6 +1,7 @@
 // Going back: which moment to return to, how far to run from there, and where to stop.
 #include <algorithm>
 #include <array>
+#include <numeric>
 
 #include "cpu/decode/early_decoder.h"
 #include "machine/history.h"
@@ -157,33 +158,74 @@ Position History::last_watched(const Position& from, const Position& until) {
   }
 }
 
-/// From moment to moment, the last one first: runs through what follows it and takes the last hit.
-bool History::search_back(const Position& from, Found& found) {
+/// Runs to `target` as if no debugger wanted to stop anywhere.
+void History::pass_over(const Position& target) {
   DebugPoints& points = machine_->debugger().points_;
-  Position until = from;
-  for (std::size_t m = moment_before(from, false);; --m) {
-    put_back(m);
-    bool any = false;
-    Position before_hit = moments_[m].at;
-    while (advance(until) == Reached::kHit) {
+  const DebugPoints::Lists lists = points.take_lists();
+  board().cpu().debug_points_changed();
+  (void)advance(target);
+  points.give_lists(lists);
+  machine_->debugger().end_step();
+  points.hit = {};
+  board().cpu().debug_points_changed();
+}
+
+/// The last hit from here (behind moment `m`) to `until`. What is hit often costs much each time,
+/// so after some hits half of the way is passed over, and looked at only if nothing comes behind
+/// it.
+bool History::last_hit(std::size_t m, const Position& until, Found& found, Position& before_hit) {
+  constexpr unsigned kMany = 64;
+  constexpr u64 kWorthPassing = 20'000;  // instructions
+  DebugPoints& points = machine_->debugger().points_;
+  Position end = until;
+  Position passed_from, passed_to;
+  bool passed = false;  // something, and nothing was hit behind it yet
+  bool any = false;
+  unsigned hits = 0;
+  for (;;) {
+    if (advance(end) == Reached::kHit) {
       const Position here = position();
       const DebugPoints::Hit hit = points.hit;
       points.hit = {};
       const bool behind = hit.cause == DebugPoints::Cause::kWatch;
-      if (!behind && here >= until) break;
-      any = true;
-      found = {here, hit};
-      if (behind) {
-        // Accesses are seen when they are done: the instruction began before. Time goes on with
-        // instructions, so an earlier count is an earlier time.
-        const u64 count = here.instructions > 0 ? here.instructions - 1 : 0;
-        before_hit = std::max(moments_[m].at, Position{count, 0, 0});
-      } else {
-        machine_->debugger().pass_as_ever(hit);
+      if (behind || here < end) {
+        any = true;
+        passed = false;
+        found = {here, hit};
+        if (behind) {
+          // Accesses are seen when they are done: the instruction began before. Time goes on with
+          // instructions, so an earlier count is an earlier time.
+          const u64 count = here.instructions > 0 ? here.instructions - 1 : 0;
+          before_hit = std::max(moments_[m].at, Position{count, 0, 0});
+        } else {
+          machine_->debugger().pass_as_ever(hit);
+        }
+        if (++hits < kMany || end.instructions < here.instructions + kWorthPassing) continue;
+        hits = 0;
+        passed = true;
+        passed_from = here;
+        passed_to = {std::midpoint(here.instructions, end.instructions), 0, 0};
+        pass_over(passed_to);
+        continue;
       }
     }
     points.hit = {};
     machine_->debugger().end_step();
+    if (gave_up() || !passed) return any;
+    end = passed_to;
+    passed = false;
+    hits = 0;
+    go_to(passed_from);
+  }
+}
+
+/// From moment to moment, the last one first: runs through what follows it and takes the last hit.
+bool History::search_back(const Position& from, Found& found) {
+  Position until = from;
+  for (std::size_t m = moment_before(from, false);; --m) {
+    put_back(m);
+    Position before_hit = moments_[m].at;
+    const bool any = last_hit(m, until, found, before_hit);
     if (gave_up()) return false;
     if (any) {
       if (found.hit.cause == DebugPoints::Cause::kWatch) {
