@@ -88,15 +88,36 @@ std::string Monitor::execute(const std::string& text) {
                      nearest.empty() ? "" : fmt::format(", did you mean '{}'?", nearest));
 }
 
-std::vector<std::string> Monitor::complete(const std::string& text) {
+std::vector<std::string> Monitor::drive_names() const {
+  std::vector<std::string> names;
+  for (const DriveInfo& d : host_.drives ? host_.drives() : std::vector<DriveInfo>{}) {
+    names.push_back(d.name);
+  }
+  return names;
+}
+
+std::vector<std::string> Monitor::complete(const std::string& text,
+                                           const std::vector<std::string>& drives) {
   std::vector<std::string> words;
   const std::size_t blank = text.find_last_of(' ');
   const std::string last = blank == std::string::npos ? text : text.substr(blank + 1);
   const std::string first = text.substr(0, text.find(' '));
-  const bool command = blank == std::string::npos;
-  if (!command && first != "info" && first != "help") return words;
-  for (const Command& c : first == "info" && !command ? info_commands() : commands()) {
-    if (std::string_view(c.name).starts_with(last)) words.emplace_back(c.name);
+  const auto take = [&](std::string_view word, std::string_view start, std::string_view before) {
+    if (word.starts_with(start)) words.push_back(std::string(before) + std::string(word));
+  };
+  if (blank == std::string::npos || first == "help" || first == "info") {
+    const bool topics = blank != std::string::npos && first == "info";
+    for (const Command& c : topics ? info_commands() : commands()) take(c.name, last, "");
+  } else if (first == "sendkey") {
+    const std::size_t dash = last.rfind('-');
+    const std::size_t begin = dash == std::string::npos ? 0 : dash + 1;
+    for (const std::string_view key : key_names()) {
+      take(key, std::string_view(last).substr(begin), std::string_view(last).substr(0, begin));
+    }
+  } else if (first == "change" || first == "eject") {
+    for (const std::string& drive : drives) take(drive, last, "");
+  } else if (first == "catch") {
+    for (const char* word : {"all", "none"}) take(word, last, "");
   }
   return words;
 }
@@ -148,13 +169,13 @@ std::string Monitor::step(Arguments&) {
 }
 
 std::string Monitor::reverse_step(Arguments&) {
-  debugger_.pause();
+  if (debugger_.can_reverse()) debugger_.pause();
   if (auto ok = debugger_.reverse(true); !ok) return line(ok.error().message);
   return "";
 }
 
 std::string Monitor::reverse_continue(Arguments&) {
-  debugger_.pause();
+  if (debugger_.can_reverse()) debugger_.pause();
   if (auto ok = debugger_.reverse(false); !ok) return line(ok.error().message);
   return "";
 }
@@ -319,6 +340,7 @@ std::string Monitor::memsave(Arguments& a) { return save_memory(a, false); }
 std::string Monitor::pmemsave(Arguments& a) { return save_memory(a, true); }
 
 std::string Monitor::save_memory(Arguments& a, bool physical) {
+  if (a.done()) return a.usage;
   auto address = evaluate(a.word(), debugger_.cpu());
   auto size = evaluate(a.word(), debugger_.cpu());
   const std::string path = a.word();
@@ -347,6 +369,7 @@ std::string Monitor::save_memory(Arguments& a, bool physical) {
 }
 
 std::string Monitor::rdmsr(Arguments& a) {
+  if (a.done()) return a.usage;
   auto index = evaluate(a.word(), debugger_.cpu());
   if (!index) return line(index.error().message);
   u64 value = 0;
@@ -358,6 +381,7 @@ std::string Monitor::rdmsr(Arguments& a) {
 }
 
 std::string Monitor::wrmsr(Arguments& a) {
+  if (a.done()) return a.usage;
   auto index = evaluate(a.word(), debugger_.cpu());
   auto value = evaluate(a.word(), debugger_.cpu());
   if (!index) return line(index.error().message);
@@ -373,6 +397,7 @@ std::string Monitor::wrmsr(Arguments& a) {
 std::string Monitor::read_port(Arguments& a) {
   auto format = a.format({1, 'x', 1});
   if (!format) return line(format.error().message);
+  if (a.done()) return a.usage;
   auto port = evaluate(a.word(), debugger_.cpu());
   if (!port) return line(port.error().message);
   if (*port > 0xffff || format->bytes > 4) return a.usage;
@@ -387,6 +412,7 @@ std::string Monitor::read_port(Arguments& a) {
 std::string Monitor::write_port(Arguments& a) {
   auto format = a.format({1, 'x', 1});
   if (!format) return line(format.error().message);
+  if (a.done()) return a.usage;
   auto port = evaluate(a.word(), debugger_.cpu());
   auto value = evaluate(a.word(), debugger_.cpu());
   if (!port) return line(port.error().message);
@@ -438,6 +464,7 @@ std::string Monitor::sendkey(Arguments& a) {
 }
 
 std::string Monitor::mouse_move(Arguments& a) {
+  if (a.done()) return a.usage;
   std::array<int, 3> by{};
   for (std::size_t i = 0; i < by.size() && !(i == 2 && a.done()); ++i) {
     auto value = evaluate(a.word(), debugger_.cpu());
@@ -449,6 +476,7 @@ std::string Monitor::mouse_move(Arguments& a) {
 }
 
 std::string Monitor::mouse_button(Arguments& a) {
+  if (a.done()) return a.usage;
   auto state = evaluate(a.word(), debugger_.cpu());
   if (!state) return line(state.error().message);
   // Bit 1 is the middle button here, bit 2 in the mouse.

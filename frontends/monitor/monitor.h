@@ -43,8 +43,10 @@ class Monitor {
 
   /// Executes one line; what it prints ends with a newline, or is empty.
   std::string execute(const std::string& line);
-  /// Words that may stand where `line` ends, for completion.
-  static std::vector<std::string> complete(const std::string& line);
+  /// Words that may stand where `line` ends, for completion; `drives` are the machine's.
+  static std::vector<std::string> complete(const std::string& line,
+                                           const std::vector<std::string>& drives = {});
+  std::vector<std::string> drive_names() const;
 
   Debugger& debugger() { return debugger_; }
   MonitorHost& host() { return host_; }
@@ -115,7 +117,6 @@ class Monitor {
 
   std::string dump(Arguments& a, bool physical);
   std::string save_memory(Arguments& a, bool physical);
-  std::string device_states(const std::vector<std::string>& prefixes);
 
   Debugger& debugger_;
   MonitorHost host_;

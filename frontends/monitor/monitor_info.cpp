@@ -2,13 +2,14 @@
 #include <algorithm>
 
 #include "frontends/cli/version.h"
+#include "frontends/monitor/expression.h"
 #include "frontends/monitor/monitor.h"
 #include "frontends/monitor/monitor_arguments.h"
 
 namespace dragoman {
 namespace {
 
-constexpr std::size_t kMostLines = 20'000;  // of one answer
+constexpr std::size_t kMostLines = 4000;  // of one answer: some 200 KiB
 constexpr u64 kAddressBits = 0x000ffffffffff000;
 enum EntryBit : u64 {
   kPresent = 1,
@@ -28,11 +29,12 @@ struct Mapping {
   u64 flags = 0;  ///< of the leaf; user, writable and no-execute of the whole way
 };
 
-/// Calls `found` for each leaf of the page tables, by rising linear address, until it says false.
+/// Calls `found` for each leaf of the page tables that does not end before `from`, by rising linear
+/// address, until it says false.
 class TableWalk {
  public:
-  TableWalk(Cpu& cpu, std::function<bool(const Mapping&)> found)
-      : cpu_(cpu), found_(std::move(found)) {}
+  TableWalk(Cpu& cpu, u64 from, std::function<bool(const Mapping&)> found)
+      : cpu_(cpu), from_(from), found_(std::move(found)) {}
 
   void run() {
     const CpuState& s = cpu_.state;
@@ -60,6 +62,7 @@ class TableWalk {
       if (!(entry & kPresent)) continue;
       u64 address = linear | i << shift;
       if (shift == 39) address = sign_extend(address, 48);
+      if ((address | ((u64{1} << shift) - 1)) < from_) continue;
       const u64 way = (rights & entry & (kUser | kWritable)) | ((rights | entry) & kNoExecute);
       const bool may_be_large =
           shift == 22 ? (cpu_.state.cr4 & kCr4Pse) != 0 : shift == 21 || shift == 30;
@@ -76,6 +79,7 @@ class TableWalk {
   }
 
   Cpu& cpu_;
+  u64 from_;
   std::function<bool(const Mapping&)> found_;
   bool going_ = true;
 };
@@ -91,14 +95,16 @@ std::string range_line(u64 first, u64 end, u64 flags) {
 const std::vector<Monitor::Command>& Monitor::info_commands() {
   using M = Monitor;
   static const std::vector<Command> list = {
-      {"registers", "", "", "the processor: registers, segments, page walk of RIP",
+      {"registers", "", "[-a]",
+       "the processor: registers, segments, page walk of RIP; -a: x87, vectors",
        &M::info_registers},
       {"cpus", "", "", "the processors", &M::info_cpus},
       {"status", "", "", "running or stopped, and why", &M::info_status},
       {"version", "", "", "version of the program", &M::info_version},
       {"name", "", "", "name of the machine", &M::info_name},
-      {"mem", "", "", "ranges of linear memory with their rights", &M::info_mem},
-      {"tlb", "", "", "every page of the page tables", &M::info_tlb},
+      {"mem", "", "[ADDRESS]", "ranges of linear memory with their rights, from ADDRESS on",
+       &M::info_mem},
+      {"tlb", "", "[ADDRESS]", "every page of the page tables, from ADDRESS on", &M::info_tlb},
       {"mtree", "", "", "physical address space", &M::info_mtree},
       {"qtree", "", "[-v]", "devices; -v: with their state", &M::info_qtree},
       {"pic", "", "", "interrupt controllers", &M::info_pic},
@@ -112,7 +118,29 @@ const std::vector<Monitor::Command>& Monitor::info_commands() {
   return list;
 }
 
-std::string Monitor::info_registers(Arguments&) { return debugger_.cpu().describe(); }
+std::string Monitor::info_registers(Arguments& a) {
+  std::string text = debugger_.cpu().describe();
+  if (a.word() != "-a") return text;
+  const FpuState& f = debugger_.cpu().state.fpu;
+  if (!text.empty() && text.back() != '\n') text += '\n';
+  text += fmt::format(
+      "fcw={:04x} fsw={:04x} (top {}) ftw={:02x} fop={:03x} fip={:016x} fdp={:016x} "
+      "mxcsr={:08x}\n",
+      f.control, f.status, f.status >> 11 & 7, f.tag, f.opcode, f.fip, f.fdp, f.mxcsr);
+  const auto number = [](std::span<const u8> bytes) {
+    std::string digits;
+    for (std::size_t i = bytes.size(); i-- > 0;) digits += fmt::format("{:02x}", bytes[i]);
+    return digits;
+  };
+  for (unsigned i = 0; i < f.st.size(); ++i) {
+    text +=
+        fmt::format("st{}={}{}", i, number(std::span(f.st[i]).first(10)), i % 2 == 0 ? "  " : "\n");
+  }
+  for (unsigned i = 0; i < f.ymm.size(); ++i) {
+    text += fmt::format("ymm{:<2}={}\n", i, number(f.ymm[i]));
+  }
+  return text;
+}
 
 std::string Monitor::info_cpus(Arguments&) {
   Cpu& cpu = debugger_.cpu();
@@ -145,9 +173,11 @@ std::string Monitor::info_version(Arguments&) { return DRAGOMAN_VERSION "\n"; }
 
 std::string Monitor::info_name(Arguments&) { return host_.name + "\n"; }
 
-std::string Monitor::info_mem(Arguments&) {
+std::string Monitor::info_mem(Arguments& a) {
   Cpu& cpu = debugger_.cpu();
   if (!(cpu.state.cr0 & kCr0Pg)) return "PG disabled\n";
+  auto from = a.done() ? Result<u64>(u64{0}) : evaluate(a.rest(), cpu);
+  if (!from) return from.error().message + "\n";
   constexpr u64 kShown = kUser | kWritable | kNoExecute;
   std::string text;
   std::size_t lines = 0;
@@ -155,7 +185,7 @@ std::string Monitor::info_mem(Arguments&) {
   const auto put = [&] {
     if (range.bytes != 0) text += range_line(range.linear, range.linear + range.bytes, range.flags);
   };
-  TableWalk(cpu, [&](const Mapping& m) {
+  TableWalk(cpu, *from, [&](const Mapping& m) {
     if (range.bytes != 0 && m.linear == range.linear + range.bytes &&
         ((m.flags ^ range.flags) & kShown) == 0) {
       range.bytes += m.bytes;
@@ -163,26 +193,32 @@ std::string Monitor::info_mem(Arguments&) {
     }
     put();
     range = m;
-    return ++lines < kMostLines;
+    return ++lines <= kMostLines;
   }).run();
-  put();
-  return lines < kMostLines ? text : text + "... and more\n";
+  if (lines <= kMostLines) put();
+  return lines <= kMostLines ? text : text + fmt::format("more: info mem {:#x}\n", range.linear);
 }
 
-std::string Monitor::info_tlb(Arguments&) {
+std::string Monitor::info_tlb(Arguments& a) {
   Cpu& cpu = debugger_.cpu();
   if (!(cpu.state.cr0 & kCr0Pg)) return "PG disabled\n";
+  auto from = a.done() ? Result<u64>(u64{0}) : evaluate(a.rest(), cpu);
+  if (!from) return from.error().message + "\n";
   std::string text;
   std::size_t lines = 0;
-  TableWalk(cpu, [&](const Mapping& m) {
+  TableWalk(cpu, *from, [&](const Mapping& m) {
+    if (++lines > kMostLines) {
+      text += fmt::format("more: info tlb {:#x}\n", m.linear);
+      return false;
+    }
     text += fmt::format("{:016x}: {:016x} {}{}{}{}{}{}{}\n", m.linear, m.physical,
                         m.flags & kNoExecute ? 'X' : '-', m.flags & kGlobal ? 'G' : '-',
                         m.bytes > kPageSize ? 'P' : '-', m.flags & kDirty ? 'D' : '-',
                         m.flags & kAccessed ? 'A' : '-', m.flags & kUser ? 'U' : '-',
                         m.flags & kWritable ? 'W' : '-');
-    return ++lines < kMostLines;
+    return true;
   }).run();
-  return lines < kMostLines ? text : text + "... and more\n";
+  return text;
 }
 
 std::string Monitor::info_mtree(Arguments&) {
@@ -205,24 +241,12 @@ std::string Monitor::info_qtree(Arguments& a) {
     if (states) text += device->print();
     if (!text.empty() && text.back() != '\n') text += '\n';
   }
+  for (const DriveInfo& d : host_.drives ? host_.drives() : std::vector<DriveInfo>{}) {
+    text += fmt::format("drive: {}{}{}\n", d.name, d.file.empty() ? "" : ", " + d.file,
+                        d.read_only ? " (read-only)" : "");
+  }
   return text;
 }
-
-std::string Monitor::device_states(const std::vector<std::string>& prefixes) {
-  std::string text;
-  for (const auto& device : debugger_.machine().board().devices()) {
-    const bool wanted = std::any_of(prefixes.begin(), prefixes.end(), [&](const std::string& p) {
-      return device->name().starts_with(p);
-    });
-    if (!wanted) continue;
-    text += fmt::format("{}:\n{}", device->name(), device->print());
-    if (text.back() != '\n') text += '\n';
-  }
-  return text.empty() ? "there is none\n" : text;
-}
-
-std::string Monitor::info_pic(Arguments&) { return device_states({"i8259", "ioapic"}); }
-std::string Monitor::info_lapic(Arguments&) { return device_states({"apic"}); }
 
 std::string Monitor::info_jit(Arguments&) {
   const std::string text = debugger_.machine().translator_statistics();

@@ -109,7 +109,7 @@ void MonitorTerminal::show_line(std::string line) {
 }
 
 void MonitorTerminal::complete() {
-  const std::vector<std::string> words = Monitor::complete(line_);
+  const std::vector<std::string> words = Monitor::complete(line_, monitor_.drive_names());
   if (words.empty()) return;
   const std::size_t begin =
       line_.find_last_of(' ') == std::string::npos ? 0 : line_.find_last_of(' ') + 1;

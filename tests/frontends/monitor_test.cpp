@@ -97,9 +97,103 @@ TEST_F(MonitorTest, ShowsPageTables) {
   ASSERT_TRUE(pc_.run_until_held());
   EXPECT_EQ(say("info mem"), "0000000000000000-0000000000200000 0000000000200000 -rwx\n");
   EXPECT_EQ(say("info tlb"), "0000000000000000: 0000000000000000 --PDA-W\n");
+  EXPECT_EQ(say("info mem 0x1ff000"), say("info mem"));
+  EXPECT_EQ(say("info mem 0x200000"), "");
+  EXPECT_EQ(say("info tlb 0x200000"), "");
   EXPECT_EQ(say("gva2gpa 0x123456"), "gpa: 0x123456\n");
   EXPECT_EQ(say("gva2gpa 0x200000"), "not mapped\n");
   EXPECT_EQ(say("x 0x200000"), "cannot access memory at 0x200000\n");
+}
+
+TEST_F(MonitorTest, LongTablesAreShownInPieces) {
+  pc_.debugger().add_breakpoint(kLong);
+  pc_.debugger().resume();
+  ASSERT_TRUE(pc_.run_until_held());
+  // From 2 MiB on every other page of 64 MiB, each a range of its own.
+  const auto put = [&](u64 at, u64 value) {
+    pc_.debugger().write_physical(at, {reinterpret_cast<const u8*>(&value), 8});
+  };
+  for (u64 table = 0; table < 32; ++table) {
+    put(0x12000 + 8 * (table + 1), 0x200003 + table * kPageSize);
+    for (u64 i = 0; i < 512; i += 2) put(0x200000 + table * kPageSize + 8 * i, 3);
+  }
+  for (const std::string topic : {"mem", "tlb"}) {
+    std::string ask = "info " + topic;
+    std::size_t lines = 0;
+    unsigned pieces = 0;
+    for (; !ask.empty() && pieces < 10; ++pieces) {
+      std::string text = say(ask);
+      EXPECT_LT(text.size(), 400'000u);  // what a terminal may hold back
+      const std::size_t more = text.rfind("more: ");
+      ask = more == std::string::npos ? "" : text.substr(more + 6, text.size() - more - 7);
+      if (more != std::string::npos) text.resize(more);
+      lines += static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
+    }
+    EXPECT_EQ(lines, 1 + 32 * 256u) << topic;
+    EXPECT_EQ(pieces, 3u) << topic;
+  }
+}
+
+TEST_F(MonitorTest, SaysWhatInterruptControllersAreSetTo) {
+  pc_.debugger().write_port(0x20, 1, 0x11);  // ICW1 to ICW4: vectors from 20h on
+  for (const u32 value : {0x20u, 0x04u, 0x01u, 0xfbu}) pc_.debugger().write_port(0x21, 1, value);
+  EXPECT_NE(say("info pic").find("i8259 master: irr=00 imr=fb isr=00 elcr=00 vectors from 0x20"),
+            std::string::npos)
+      << say("info pic");
+  EXPECT_NE(say("info pic").find("  pin  4: masked\n"), std::string::npos);
+  pc_.debugger().write_physical(0xfec00000, std::vector<u8>{0x18});
+  const auto window = [&](u32 value) {
+    pc_.debugger().cpu().memory().write(PhysicalAddress(0xfec00010), 4, value);
+  };
+  window(0xa931);  // redirection of pin 4
+  pc_.debugger().cpu().memory().write(PhysicalAddress(0xfec00000), 4, 0x19);
+  window(0x02000000);
+  EXPECT_NE(
+      say("info pic")
+          .find("  pin  4: vector 0x31 lowest priority, level, active low, to logical 0x02\n"),
+      std::string::npos)
+      << say("info pic");
+  const auto local = [&](u64 at, u32 value) {
+    pc_.debugger().cpu().memory().write(PhysicalAddress(0xfee00000 + at), 4, value);
+  };
+  local(0xf0, 0x1ff);
+  local(0x320, 0x200ec);
+  local(0x360, 0x400);
+  const std::string text = say("info lapic");
+  EXPECT_NE(text.find("timer       vector 0xec periodic\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("LINT1       NMI\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("error       masked\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("requested: none\n"), std::string::npos) << text;
+}
+
+TEST_F(MonitorTest, CompletesNamesOfKeysAndDrives) {
+  const std::vector<std::string> drives = {"ide0-hd0", "ide1-cd0"};
+  EXPECT_EQ(Monitor::complete("sendkey ctrl-del", drives), std::vector<std::string>{"ctrl-delete"});
+  EXPECT_EQ(Monitor::complete("eject ide1", drives), std::vector<std::string>{"ide1-cd0"});
+  EXPECT_EQ(Monitor::complete("catch a", drives), std::vector<std::string>{"all"});
+  EXPECT_EQ(Monitor::complete("info hist", drives), std::vector<std::string>{"history"});
+}
+
+TEST_F(MonitorTest, ACommandThatFailsChangesNothing) {
+  say("cont");
+  for (const char* way : {"reverse_step", "reverse_continue"}) {
+    EXPECT_NE(say(way).find("-icount"), std::string::npos);
+    EXPECT_FALSE(pc_.debugger().paused());
+  }
+  for (const char* name :
+       {"memsave", "pmemsave", "rdmsr", "wrmsr", "mouse_move", "mouse_button", "i", "o"}) {
+    EXPECT_TRUE(say(name).starts_with("usage: " + std::string(name))) << name;
+  }
+}
+
+TEST_F(MonitorTest, ShowsX87AndVectorRegisters) {
+  CpuState& s = pc_.debugger().cpu().state;
+  s.fpu.ymm[3] = {0x11, 0x22};
+  s.fpu.st[1] = {0, 0, 0, 0, 0, 0, 0, 0x80, 0xff, 0x3f};
+  EXPECT_EQ(say("info registers").find("ymm3"), std::string::npos);
+  const std::string text = say("info registers -a");
+  EXPECT_NE(text.find("st1=3fff8000000000000000\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("ymm3 =" + std::string(60, '0') + "2211\n"), std::string::npos) << text;
 }
 
 TEST_F(MonitorTest, SavesMemory) {
