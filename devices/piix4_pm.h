@@ -8,6 +8,7 @@
 #include "base/scheduler.h"
 #include "devices/acpi_pm1.h"
 #include "devices/pci/pci_function.h"
+#include "devices/smbus.h"
 
 namespace dragoman {
 
@@ -72,6 +73,8 @@ class Piix4Pm : public StatefulPciFunction<Piix4PmState>, private PortHandler {
   void press_power_button();
   /// Sets a general purpose event (0..15).
   void raise_gpe(unsigned event);
+  /// What hangs on the SMBus; it outlives the function.
+  void set_smbus_device(SmbusDevice& device) { smbus_device_ = &device; }
   /// The board left a sleep state: WAK_STS.
   void wake();
 
@@ -86,12 +89,14 @@ class Piix4Pm : public StatefulPciFunction<Piix4PmState>, private PortHandler {
   u8 read_power(unsigned offset, u64 now_ticks);
   void write_power(unsigned offset, u8 value);
   void write_smbus(unsigned offset, u8 value);
+  bool transfer_smbus();
   void write_apm_control(u8 value);
   void update_mappings();
   /// Drives SCI.
   void update();
 
   Piix4PmOutputs outputs_;
+  SmbusDevice* smbus_device_ = nullptr;
   AcpiPm1 pm1_;
   PortRangeId power_range_ = 0;
   PortRangeId smbus_range_ = 0;

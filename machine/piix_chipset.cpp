@@ -5,6 +5,7 @@
 #include "devices/ide/piix3_ide.h"
 #include "devices/piix3.h"
 #include "devices/piix4_pm.h"
+#include "devices/spd_eeprom.h"
 #include "machine/chipset.h"
 
 namespace dragoman {
@@ -23,6 +24,7 @@ class PiixChipset final : public Chipset {
         pm_(parts.devices.add<Piix4Pm>("piix4-pm", parts.spaces, parts.scheduler,
                                        Piix4PmOutputs{IrqLine(isa_bridge_, Piix3::kSci), parts.smi,
                                                       parts.power_off, parts.sleep})) {
+    pm_.set_smbus_device(parts.devices.add<SpdEeprom>("spd", parts.ram_bytes));
     pci_.attach(0, 0, host_bridge_);
     pci_.attach(1, 0, isa_bridge_);
     pci_.connect_pirqs(isa_bridge_);

@@ -4,6 +4,7 @@
 #include "devices/i440fx.h"
 #include "devices/piix3.h"
 #include "devices/piix4_pm.h"
+#include "devices/spd_eeprom.h"
 #include "tests/devices/pci_test_bench.h"
 #include "tests/devices/state_test_helper.h"
 
@@ -300,6 +301,72 @@ TEST_F(ChipsetTest, SmbusAnswersNoDevice) {
   EXPECT_EQ(in(0xb100, 1), 4u);
   out(0xb100, 1, 4);
   EXPECT_EQ(in(0xb100, 1), 0u);
+}
+
+struct SmbusTest : ChipsetTest {
+  SpdEeprom modules{"spd", 768 * kMiB};
+
+  SmbusTest() {
+    pm.set_smbus_device(modules);
+    config_write(1, 3, 0x90, 4, 0xb101);
+    config_write(1, 3, 0xd2, 1, 9);
+  }
+  /// As drivers do it: clears the status, starts, waits, clears again. The status.
+  u32 transfer(u8 address, u8 protocol, u8 command = 0) {
+    out(0xb100, 1, 0xff);
+    out(0xb104, 1, address);
+    out(0xb103, 1, command);
+    out(0xb102, 1, protocol);
+    out(0xb102, 1, in(0xb102, 1) | 0x40);
+    const u32 status = in(0xb100, 1);
+    out(0xb100, 1, status);
+    EXPECT_EQ(in(0xb100, 1), 0u);
+    return status;
+  }
+  u8 byte_at(u8 slot, u8 place) {
+    EXPECT_EQ(transfer(static_cast<u8>(0xa1 + 2 * slot), 0x08, place), 2u);
+    return static_cast<u8>(in(0xb105, 1));
+  }
+};
+
+TEST_F(SmbusTest, FindsTheModules) {
+  check_state_list<SpdEepromState>();
+  EXPECT_EQ(transfer(0xa1, 0x00), 2u);  // quick command
+  EXPECT_EQ(transfer(0xa3, 0x00), 2u);
+  EXPECT_EQ(transfer(0xa5, 0x00), 4u) << "two modules hold 768 MiB";
+  EXPECT_EQ(transfer(0x61, 0x00), 4u);
+  EXPECT_EQ(transfer(0xa0, 0x08), 4u) << "they are write-protected";
+  EXPECT_EQ(transfer(0xa1, 0x14), 4u) << "no blocks";
+}
+
+TEST_F(SmbusTest, ModulesSayWhatTheyAre) {
+  u64 total = 0;
+  for (u8 slot = 0; slot < 2; ++slot) {
+    EXPECT_EQ(byte_at(slot, 2), 4) << "SDRAM";
+    u8 sum = 0;
+    for (u8 place = 0; place < 63; ++place) sum = static_cast<u8>(sum + byte_at(slot, place));
+    EXPECT_EQ(byte_at(slot, 63), sum);
+    // Rows, columns, banks, ranks, eight bytes wide: the same size as byte 31 has.
+    const unsigned bits = byte_at(slot, 3) + byte_at(slot, 4);
+    const u64 rank = (u64{1} << bits) * byte_at(slot, 17) * 8;
+    EXPECT_EQ(rank, byte_at(slot, 31) * 4 * kMiB);
+    total += rank * byte_at(slot, 5);
+  }
+  EXPECT_EQ(total, 768 * kMiB);
+}
+
+TEST_F(SmbusTest, ReadsGoOnWhereOneEnded) {
+  EXPECT_EQ(transfer(0xa0, 0x04, 62), 2u);  // send byte: the place
+  EXPECT_EQ(transfer(0xa1, 0x04), 2u);      // receive byte
+  EXPECT_EQ(in(0xb105, 1), 0x12u);
+  EXPECT_EQ(transfer(0xa1, 0x0c, 73), 2u);  // a word
+  EXPECT_EQ(in(0xb105, 2) & 0xffff, u32{'D' | 'R' << 8});
+}
+
+TEST(Spd, HoldsWhatEightModulesCan) {
+  EXPECT_FALSE(SpdEeprom("spd", 1 * kMiB).answers(0x50));
+  EXPECT_TRUE(SpdEeprom("spd", 64 * kGiB).answers(0x57));
+  EXPECT_FALSE(SpdEeprom("spd", 64 * kGiB).answers(0x58));
 }
 
 TEST_F(ChipsetTest, SavedPmTimerContinues) {
