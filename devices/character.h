@@ -24,6 +24,11 @@ class CharacterBackend {
   virtual void send(std::span<const u8> bytes) = 0;
   /// At most one receiver; null detaches.
   virtual void set_receiver(CharacterReceiver* receiver) = 0;
+  /// The modem control outputs of a serial port; called on every change.
+  virtual void set_modem_lines(bool data_terminal_ready, bool request_to_send) {
+    (void)data_terminal_ready;
+    (void)request_to_send;
+  }
   /// The receiver's can_receive() may have grown: deliver held bytes.
   virtual void receiver_ready() {}
 };

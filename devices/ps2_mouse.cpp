@@ -61,7 +61,6 @@ void Ps2Mouse::clear_movement() {
 }
 
 void Ps2Mouse::move(int dx, int dy, int dz) {
-  if (gate_ && !gate_(dx, dy, dz, -1)) return;
   if (!state_.reporting && !state_.remote) return;  // disabled: counters stand still
   state_.dx = add_movement(state_.dx, std::clamp(dx, -kMovementLimit, kMovementLimit));
   state_.dy = add_movement(state_.dy, -std::clamp(dy, -kMovementLimit, kMovementLimit));
@@ -70,7 +69,6 @@ void Ps2Mouse::move(int dx, int dy, int dz) {
 }
 
 void Ps2Mouse::buttons(u8 mask) {
-  if (gate_ && !gate_(0, 0, 0, mask)) return;
   state_.buttons = mask & 0x1f;
   sample();
 }

@@ -2,8 +2,6 @@
 // Document: IBM PS/2 Hardware Interface Technical Reference, "Mouse"; Microsoft IntelliMouse notes.
 #pragma once
 
-#include <functional>
-
 #include "base/log.h"
 #include "base/scheduler.h"
 #include "devices/device.h"
@@ -61,10 +59,6 @@ class Ps2Mouse : public StatefulDevice<Ps2MouseState>, public Ps2Device {
   void move(int dx, int dy, int dz);
   /// Bits 0..4: left, right, middle, 4th, 5th.
   void buttons(u8 mask);
-  /// Asked before either reaches the guest, with `mask` -1 for movement; false keeps it away. For
-  /// whoever records input.
-  using Gate = std::function<bool(int dx, int dy, int dz, int mask)>;
-  void set_gate(Gate gate) { gate_ = std::move(gate); }
 
   bool has_byte() const override { return state_.queue.count != 0; }
   u8 take_byte() override;
@@ -83,7 +77,6 @@ class Ps2Mouse : public StatefulDevice<Ps2MouseState>, public Ps2Device {
 
   Scheduler& scheduler_;
   Log& log_;
-  Gate gate_;
   Timer sampling_;
 };
 

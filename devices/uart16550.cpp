@@ -87,6 +87,11 @@ Uart16550::~Uart16550() {
   if (backend_ != nullptr) backend_->set_receiver(nullptr);
 }
 
+void Uart16550::reset() {
+  StatefulDevice::reset();
+  show_modem_lines();
+}
+
 void Uart16550::restored() {
   state_.fifo_first &= 15;
   state_.fifo_count = std::min<u8>(state_.fifo_count, 16);
@@ -310,7 +315,14 @@ void Uart16550::write_modem_control(u8 value) {
   if ((changed & kMsrRi) && !(after & kMsrRi)) state_.modem_deltas |= 0x04;
   if (changed & kMsrDcd) state_.modem_deltas |= 0x08;
   update_irq();
+  show_modem_lines();
   if (was_loopback && !loopback() && backend_ != nullptr) backend_->receiver_ready();
+}
+
+void Uart16550::show_modem_lines() {
+  if (backend_ == nullptr) return;
+  const u8 lines = loopback() ? 0 : state_.modem_control;  // inactive in loopback (8.5)
+  backend_->set_modem_lines((lines & kMcrDtr) != 0, (lines & kMcrRts) != 0);
 }
 
 unsigned Uart16550::can_receive() {
@@ -320,6 +332,7 @@ unsigned Uart16550::can_receive() {
 }
 
 void Uart16550::receive(std::span<const u8> bytes) {
+  if (loopback()) return;
   const u8 mask = word_mask();
   for (const u8 byte : bytes) push(byte & mask, 0);
 }

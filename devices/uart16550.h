@@ -71,6 +71,7 @@ class Uart16550 : public StatefulDevice<Uart16550State>,
   Uart16550(std::string name, Scheduler& scheduler, IrqLine irq, CharacterBackend* backend);
   ~Uart16550() override;
 
+  void reset() override;
   u32 port_read(unsigned bank, u16 offset, unsigned size) override;
   void port_write(unsigned bank, u16 offset, unsigned size, u32 value) override;
 
@@ -101,6 +102,8 @@ class Uart16550 : public StatefulDevice<Uart16550State>,
   void write_interrupt_enable(u8 value);
   void write_fifo_control(u8 value);
   void write_modem_control(u8 value);
+
+  void show_modem_lines();
 
   void push(u8 character, u8 errors);
   void reveal_errors();

@@ -135,6 +135,7 @@ struct MachineConfig {
 
   /// Back ends outlive the machine. Null serial entries: no such port.
   std::array<CharacterBackend*, 4> serial{};
+  std::optional<unsigned> serial_mouse;  ///< the port it is on, whose back end is not used
   CharacterBackend* parallel = nullptr;
   CharacterBackend* debug_console = nullptr;  ///< port E9h
   u16 debug_console_port = 0xe9;

@@ -154,23 +154,28 @@ void PcBoard::add_isa_devices() {
   dma_ = &add<I8237Pair>(log_, ports_, map_);
   add<Port92>(ports_, IrqLine(*a20_, A20Gate::kPort92), IrqLine(*init_pin_, 0));
   keyboard_ = &add<Ps2Keyboard>(scheduler_, log_);
-  mouse_ = &add<Ps2Mouse>(scheduler_, log_);
-  add<I8042>(scheduler_, log_, ports_, *keyboard_, *mouse_, chipset_->isa_irq(1),
+  Ps2Mouse& ps2_mouse = add<Ps2Mouse>(scheduler_, log_);
+  add<I8042>(scheduler_, log_, ports_, *keyboard_, ps2_mouse, chipset_->isa_irq(1),
              chipset_->isa_irq(12), IrqLine(*a20_, A20Gate::kKeyboardController),
              IrqLine(*init_pin_, 0));
   floppy_ = &add<I82077>(scheduler_, log_, ports_, *dma_, chipset_->isa_irq(6));
 
+  SerialMouse* serial_mouse = nullptr;
   for (unsigned i = 0; i < kSerialPorts.size(); ++i) {
-    if (config_.serial[i] == nullptr) {
+    CharacterBackend* backend = config_.serial[i];
+    if (config_.serial_mouse == i) {
+      backend = serial_mouse = &add<SerialMouse>("serial-mouse", scheduler_);
+    }
+    if (backend == nullptr) {
       uarts_.push_back(nullptr);
       continue;
     }
     const std::string name = "uart." + std::to_string(i);
-    Uart16550& uart =
-        add<Uart16550>(name, scheduler_, chipset_->isa_irq(kSerialIrqs[i]), config_.serial[i]);
+    Uart16550& uart = add<Uart16550>(name, scheduler_, chipset_->isa_irq(kSerialIrqs[i]), backend);
     ports_.add(name, Port(kSerialPorts[i]), Uart16550::kPortCount, uart);
     uarts_.push_back(&uart);
   }
+  mouse_ = std::make_unique<MouseInput>(ps2_mouse, serial_mouse);
   if (config_.parallel != nullptr) {
     ParallelPort& lpt =
         add<ParallelPort>("lpt.0", scheduler_, chipset_->isa_irq(7), config_.parallel);
@@ -371,7 +376,7 @@ BoardDescription PcBoard::describe() const {
                              [](const auto& d) { return d.interface == DriveInterface::kFloppy; });
   board.serial_ports.clear();
   for (unsigned i = 0; i < kSerialPorts.size(); ++i) {
-    if (config_.serial[i] != nullptr) board.serial_ports.push_back(kSerialPorts[i]);
+    if (uarts_[i] != nullptr) board.serial_ports.push_back(kSerialPorts[i]);
   }
   if (config_.parallel != nullptr) board.parallel_ports.push_back(0x378);
   board.vga = config_.has_vga;

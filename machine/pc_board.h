@@ -26,12 +26,12 @@
 #include "devices/isa_debug_exit.h"
 #include "devices/local_apic.h"
 #include "devices/mc146818.h"
+#include "devices/mouse_input.h"
 #include "devices/parallel_port.h"
 #include "devices/pc_testdev.h"
 #include "devices/port61.h"
 #include "devices/port92.h"
 #include "devices/ps2_keyboard.h"
-#include "devices/ps2_mouse.h"
 #include "devices/sound/audio_mixer.h"
 #include "devices/sound/pc_speaker.h"
 #include "devices/uart16550.h"
@@ -79,7 +79,8 @@ class PcBoard {
   GuestMemory& memory() { return *memory_; }
   MemoryMap& memory_map() { return map_; }
   Ps2Keyboard& keyboard() { return *keyboard_; }
-  Ps2Mouse& mouse() { return *mouse_; }
+  /// The mice, as the host's mouse moves them.
+  MouseInput& mouse() { return *mouse_; }
   /// Null without one.
   VirtioTablet* tablet() { return tablet_; }
   /// Null without a VGA card.
@@ -147,7 +148,7 @@ class PcBoard {
   I82077* floppy_ = nullptr;
   std::vector<AtapiCdrom*> cdroms_;  // as MachineConfig::drives
   Ps2Keyboard* keyboard_ = nullptr;
-  Ps2Mouse* mouse_ = nullptr;
+  std::unique_ptr<MouseInput> mouse_;
   StdVga* vga_ = nullptr;
   VirtioTablet* tablet_ = nullptr;
   FwCfg* fw_cfg_ = nullptr;

@@ -395,7 +395,7 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
   app.add_option("--vnc", vnc, "Like --display vnc=: HOST:N or :N, password-file=PATH; or none")
       ->group(kConsole);
   app.add_option("--serial", o.serial,
-                 "stdio, mon:stdio, file:PATH, null, pty, tcp:127.0.0.1:PORT[,server]")
+                 "stdio, mon:stdio, file:PATH, null, pty, tcp:127.0.0.1:PORT[,server], msmouse")
       ->group(kConsole);
   app.add_option("--parallel", o.parallel, "Like --serial, for the printer port")->group(kConsole);
   app.add_option("--debugcon", o.debugcon, "Like --serial, for the debug port E9h")

@@ -306,6 +306,11 @@ Result<void> Session::open_characters() {
   if (serial.size() > 4)
     return error("there are four serial ports; {} -serial options were given", serial.size());
   for (std::size_t i = 0; i < serial.size(); ++i) {
+    if (serial[i] == "msmouse") {
+      if (config_.serial_mouse) return error("-serial msmouse: there can be one serial mouse");
+      config_.serial_mouse = static_cast<unsigned>(i);
+      continue;
+    }
     auto backend = open_character_device(serial[i], true);
     if (!backend) return backend.error();
     config_.serial[i] = *backend;

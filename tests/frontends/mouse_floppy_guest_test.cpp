@@ -43,7 +43,7 @@ TEST(MouseGuest, ThePointerFollows) {
   ASSERT_FALSE(program.empty()) << "build the target test_roms";
   add_drive(guest, DriveInterface::kIde, 0, std::make_shared<MemoryImage>(program));
   if (!guest.start()) GTEST_SKIP() << "SeaBIOS is not installed (package seabios)";
-  Ps2Mouse& mouse = guest.machine().board().mouse();
+  MouseInput& mouse = guest.machine().board().mouse();
   ASSERT_EQ(guest.next_line(), "ready");
   expect_pointer(guest, 160, 100, 0);
   mouse.move(20, 0, 0);
@@ -61,6 +61,27 @@ TEST(MouseGuest, ThePointerFollows) {
   mouse.move(-200, -200, 0);  // against the corner
   EXPECT_EQ(guest.next_line(), "2 2 0");
   expect_pointer(guest, 2, 2, 0);
+}
+
+TEST(MouseGuest, ADriverOfASerialMouseFindsIt) {
+  GuestMachine guest;
+  const auto program = GuestMachine::program("serial_mouse");
+  ASSERT_FALSE(program.empty()) << "build the target test_roms";
+  add_drive(guest, DriveInterface::kIde, 0, std::make_shared<MemoryImage>(program));
+  guest.config.serial_mouse = 1;
+  if (!guest.start()) GTEST_SKIP() << "SeaBIOS is not installed (package seabios)";
+  MouseInput& mouse = guest.machine().board().mouse();
+  ASSERT_EQ(guest.next_line(), "mouse MZ");
+  mouse.move(12, -3, 0);
+  EXPECT_EQ(guest.next_line(), "12 65533 0 0");
+  mouse.move(-128, 127, 0);
+  EXPECT_EQ(guest.next_line(), "65408 127 0 0");
+  mouse.buttons(1);
+  EXPECT_EQ(guest.next_line(), "0 0 2 0");
+  mouse.buttons(6);  // right and middle
+  EXPECT_EQ(guest.next_line(), "0 0 1 16");
+  mouse.move(0, 0, -1);  // the wheel away from the user
+  EXPECT_EQ(guest.next_line(), "0 0 1 31");
 }
 
 struct Format {
