@@ -16,6 +16,7 @@
 #include "devices/block_image.h"
 #include "devices/character.h"
 #include "devices/sound/audio.h"
+#include "devices/sound/midi.h"
 #include "devices/sound/sb16_jumpers.h"
 #include "jit/options.h"
 
@@ -63,6 +64,7 @@ struct Sb16Config {
   u16 port = 0x220;
   Sb16Jumpers jumpers;
   AudioBackend* audio = nullptr;
+  MidiOutput* midi = nullptr;  ///< outlives the machine; null: nothing is connected
 };
 
 struct AdlibConfig {
@@ -78,12 +80,15 @@ struct SoundConfig {
   bool heard() const {
     const bool ac97_heard =
         std::any_of(ac97.begin(), ac97.end(), [](auto* a) { return a != nullptr; });
-    return speaker != nullptr || (sb16 && sb16->audio != nullptr) ||
+    return speaker != nullptr || (sb16 && (sb16->audio != nullptr || sb16->midi != nullptr)) ||
            (adlib && adlib->audio != nullptr) || ac97_heard;
   }
   void mute() {
     speaker = nullptr;
-    if (sb16) sb16->audio = nullptr;
+    if (sb16) {
+      sb16->audio = nullptr;
+      sb16->midi = nullptr;
+    }
     if (adlib) adlib->audio = nullptr;
     for (AudioBackend*& audio : ac97) audio = nullptr;
   }

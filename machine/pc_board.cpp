@@ -9,6 +9,7 @@
 #include "bios/fw_cfg_content.h"
 #include "devices/nvme/nvme.h"
 #include "devices/sound/i82801aa_audio.h"
+#include "devices/sound/mpu401.h"
 #include "devices/sound/sb16.h"
 #include "devices/sound/ymf262.h"
 #include "devices/virtio/virtio_blk.h"
@@ -22,6 +23,7 @@ namespace {
 constexpr std::array<u16, 4> kSerialPorts = {0x3f8, 0x2f8, 0x3e8, 0x2e8};
 constexpr std::array<unsigned, 4> kSerialIrqs = {4, 3, 4, 3};
 constexpr u16 kAdlibPort = 0x388;
+constexpr u16 kMpu401Port = 0x330;
 constexpr u32 kAdlibVolume = 2 * 65536;  // one voice is an eighth of full scale
 
 /// A pin that calls a function on its rising edge.
@@ -261,7 +263,10 @@ void PcBoard::add_sound() {
     Ymf262& opl = add<Ymf262>("ymf262", scheduler_, mixer);
     const std::array<IrqLine, 4> lines{chipset_->isa_irq(9), chipset_->isa_irq(5),
                                        chipset_->isa_irq(7), chipset_->isa_irq(10)};
-    Sb16& card = add<Sb16>("sb16", scheduler_, log_, *dma_, lines, sound.sb16->jumpers, opl, mixer);
+    Sb16& card = add<Sb16>("sb16", scheduler_, log_, *dma_, lines, sound.sb16->jumpers, opl, mixer,
+                           sound.sb16->midi);
+    Mpu401& mpu = add<Mpu401>("mpu401", scheduler_, log_, IrqLine(card, 0), sound.sb16->midi);
+    ports_.add("mpu401", Port(kMpu401Port), Mpu401::kPortCount, mpu);
     const u16 base = sound.sb16->port;
     ports_.add("sb16", Port(static_cast<u16>(base + Sb16::kFirstPort)), Sb16::kPortCount, card);
     ports_.add("sb16 opl3", Port(base), Ymf262::kPortCount, opl);

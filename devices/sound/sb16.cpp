@@ -17,6 +17,11 @@ enum Offset : u16 {
   kAcknowledge16 = 11,  // 2xFh
 };
 
+// Sources of register 82h.
+constexpr u8 kInterruptBytes = 1;
+constexpr u8 kInterruptWords = 2;
+constexpr u8 kInterruptMidi = 4;
+
 constexpr u64 kResetNs = 100'000;                // "usually, the DSP takes about 100 microseconds"
 constexpr std::array<u8, 4> kIrqs{9, 5, 7, 10};  // bits 0 to 3 of register 80h
 constexpr std::array<unsigned, 6> kDmaChannels{0, 1, 3, 5, 6, 7};  // bits of register 81h
@@ -24,7 +29,8 @@ constexpr std::array<unsigned, 6> kDmaChannels{0, 1, 3, 5, 6, 7};  // bits of re
 }  // namespace
 
 Sb16::Sb16(std::string name, Scheduler& scheduler, Log& log, I8237Pair& dma,
-           std::array<IrqLine, 4> lines, const Sb16Jumpers& jumpers, Ymf262& opl, AudioMixer* mixer)
+           std::array<IrqLine, 4> lines, const Sb16Jumpers& jumpers, Ymf262& opl, AudioMixer* mixer,
+           MidiOutput* midi)
     : StatefulDevice(std::move(name)),
       scheduler_(scheduler),
       log_(log),
@@ -32,6 +38,7 @@ Sb16::Sb16(std::string name, Scheduler& scheduler, Log& log, I8237Pair& dma,
       lines_(lines),
       jumpers_(jumpers),
       opl_(opl),
+      midi_(midi),
       timer_(scheduler, "sb16",
              [this] {
                advance(kBytes);
@@ -121,6 +128,8 @@ void Sb16::set_interrupt(u8 mask, bool level) {
   drive_lines();
 }
 
+void Sb16::set_irq(unsigned, bool level) { set_interrupt(kInterruptMidi, level); }
+
 u8 Sb16::read_mixer() {
   const u8 index = state_.mixer.index;
   if (index == Ct1745::kInterruptStatus) return state_.interrupts;
@@ -167,7 +176,7 @@ void Sb16::reset_dsp() {
   state_.identification_key = power_on.identification_key;
   state_.speaker = false;
   state_.midi_uart = false;
-  set_interrupt(3, false);
+  set_interrupt(kInterruptBytes | kInterruptWords, false);
   arm();
 }
 
@@ -195,10 +204,10 @@ u32 Sb16::port_read(unsigned, u16 offset, unsigned) {
     case kWrite:  // bit 7: not now
       return ready ? 0x7f : 0xff;
     case kReadStatus:  // bit 7: there is something to read
-      set_interrupt(1, false);
+      set_interrupt(kInterruptBytes, false);
       return ready && state_.queue_position < state_.queue_size ? 0xff : 0x7f;
     case kAcknowledge16:
-      set_interrupt(2, false);
+      set_interrupt(kInterruptWords, false);
       return 0xff;
     default:
       return 0xff;

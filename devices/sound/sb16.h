@@ -14,6 +14,7 @@
 #include "devices/sound/audio_mixer.h"
 #include "devices/sound/creative_adpcm.h"
 #include "devices/sound/ct1745.h"
+#include "devices/sound/midi.h"
 #include "devices/sound/sample_clock.h"
 #include "devices/sound/sb16_jumpers.h"
 #include "devices/sound/step_signal.h"
@@ -109,20 +110,27 @@ struct Sb16State {
 };
 
 /// The card's ports from the fifth on; the OPL3 is a device of its own whose ports the board
-/// maps at offsets 0 and 8 and at 388h.
+/// maps at offsets 0 and 8 and at 388h; so is the MPU-401 at 330h, whose interrupt is pin 0 here.
 ///
-/// What is recorded is silence. There is no MPU-401, no game port, no CD-ROM and no ASP. Commands
-/// D1h and D3h have no effect on the sound, as on every DSP 4.xx.
-class Sb16 : public StatefulDevice<Sb16State>, public PortHandler, public IsaDmaClient {
+/// What is recorded is silence. There is no game port, no CD-ROM and no ASP. Commands D1h and D3h
+/// have no effect on the sound, as on every DSP 4.xx.
+class Sb16 : public StatefulDevice<Sb16State>,
+             public PortHandler,
+             public IsaDmaClient,
+             public IrqSink {
  public:
   static constexpr u16 kFirstPort = 4;  ///< offsets 4 and 5: mixer; 6 to Fh: DSP
   static constexpr u16 kPortCount = 12;
 
-  /// Interrupt lines for IRQ 9, 5, 7 and 10. `mixer` may be null.
+  /// Interrupt lines for IRQ 9, 5, 7 and 10. `mixer` may be null, and `midi`, to which the DSP's
+  /// own MIDI commands play.
   Sb16(std::string name, Scheduler& scheduler, Log& log, I8237Pair& dma,
-       std::array<IrqLine, 4> lines, const Sb16Jumpers& jumpers, Ymf262& opl, AudioMixer* mixer);
+       std::array<IrqLine, 4> lines, const Sb16Jumpers& jumpers, Ymf262& opl, AudioMixer* mixer,
+       MidiOutput* midi = nullptr);
 
   void reset() override;
+  /// The MPU-401 wants the processor.
+  void set_irq(unsigned pin, bool level) override;
   void dma_acknowledge(unsigned channel) override;
   /// `offset` counts from kFirstPort.
   u32 port_read(unsigned bank, u16 offset, unsigned size) override;
@@ -153,6 +161,7 @@ class Sb16 : public StatefulDevice<Sb16State>, public PortHandler, public IsaDma
   void reply(u8 value);
   u8 read_queue();
   void identify_by_dma(u8 value);
+  void send_midi(u8 byte);
   u16 argument16() const;
   // Transfers: sb16_transfer.cpp
   void start(unsigned which, const Transfer& transfer, u32 length);
@@ -178,6 +187,7 @@ class Sb16 : public StatefulDevice<Sb16State>, public PortHandler, public IsaDma
   std::array<IrqLine, 4> lines_;
   Sb16Jumpers jumpers_;
   Ymf262& opl_;
+  MidiOutput* midi_;
   Ct1745 mixer_{state_.mixer};
   Timer timer_;
   std::array<AudioStream, 2> streams_;

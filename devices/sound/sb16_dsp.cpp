@@ -72,10 +72,7 @@ u16 Sb16::argument16() const {
 }
 
 void Sb16::write_dsp(u8 value) {
-  if (state_.midi_uart) {
-    log_.once("sb16 midi", "sb16: MIDI output is not implemented; bytes are dropped");
-    return;
-  }
+  if (state_.midi_uart) return send_midi(value);
   if (state_.arguments_left == 0) {
     state_.command = value;
     state_.arguments_seen = 0;
@@ -98,6 +95,10 @@ void Sb16::identify_by_dma(u8 value) {
   const std::array<u8, 1> answer{state_.identification};
   (void)dma_.to_memory(channel, answer);
   dma_.set_request(channel, false);
+}
+
+void Sb16::send_midi(u8 byte) {
+  if (midi_ != nullptr) midi_->send(byte, scheduler_.now());
 }
 
 /// SB16 commands Bxh (words) and Cxh (bytes): bit 3 input, bit 2 auto-initialize; mode bit 5
@@ -224,7 +225,7 @@ void Sb16::execute() {
       state_.midi_uart = true;
       break;
     case 0x38:
-      log_.once("sb16 midi", "sb16: MIDI output is not implemented; bytes are dropped");
+      send_midi(argument);
       break;
     case 0x40:  // 256 - 1000000 / rate
       state_.output_rate =

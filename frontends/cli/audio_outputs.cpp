@@ -34,8 +34,18 @@ Result<AudioBackend*> AudioOutputs::find(const std::optional<std::string>& id) c
   return error("'audiodev={}': there is no -audiodev with id={}", *id, *id);
 }
 
+Result<MidiOutput*> AudioOutputs::record_midi(const std::string& path) {
+  auto file = MidiFile::create(path);
+  if (!file) return file.error();
+  midi_.push_back(file.take());
+  return static_cast<MidiOutput*>(midi_.back().get());
+}
+
 void AudioOutputs::report() const {
   for (const WavFile* recording : recordings_) {
+    if (!recording->problem().empty()) fmt::print(stderr, "dragoman: {}\n", recording->problem());
+  }
+  for (const auto& recording : midi_) {
     if (!recording->problem().empty()) fmt::print(stderr, "dragoman: {}\n", recording->problem());
   }
 }

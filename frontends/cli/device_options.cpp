@@ -229,8 +229,13 @@ Result<void> sb16(KeyValues& properties, DeviceContext& context) {
   auto audio = context.find_audio(properties.take("audiodev"));
   if (!audio) return audio.error();
   card.audio = *audio;
+  if (const auto path = properties.take("midi")) {
+    auto midi = context.record_midi(*path);
+    if (!midi) return midi.error();
+    card.midi = *midi;
+  }
   context.config.sound.sb16 = card;
-  return properties.expect_empty("-device sb16", "audiodev, iobase, irq, dma, dma16");
+  return properties.expect_empty("-device sb16", "audiodev, midi, iobase, irq, dma, dma16");
 }
 
 Result<void> adlib(KeyValues& properties, DeviceContext& context) {
@@ -278,7 +283,8 @@ constexpr Driver kDrivers[] = {
     {"ide-cd", "ATAPI CD-ROM; drive=ID, bus=, unit=, bootindex=", ide_cd},
     {"nvme", "NVMe disk; drive=ID, serial=, bootindex=", nvme},
     {"floppy", "floppy drive; drive=ID, unit=", floppy},
-    {"sb16", "Sound Blaster 16 with OPL3; audiodev=ID, iobase=, irq=, dma=, dma16=", sb16},
+    {"sb16",
+     "Sound Blaster 16 with OPL3; audiodev=ID, midi=FILE, iobase=, irq=, dma=, dma16=", sb16},
     {"adlib", "OPL3 synthesizer at port 388h; audiodev=ID", adlib},
     {"AC97", "Intel 82801AA sound, a PCI function; audiodev=ID", ac97},
     {"ac97", "the same", ac97},

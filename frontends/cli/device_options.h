@@ -17,6 +17,7 @@ struct DeviceContext {
   std::function<Result<DriveConfig>(const DriveOption& drive)> open_drive;
   /// The -audiodev with this id, or the first; null when its sound goes nowhere.
   std::function<Result<AudioBackend*>(const std::optional<std::string>& id)> find_audio;
+  std::function<Result<MidiOutput*>(const std::string& path)> record_midi;
 };
 
 /// Adds one device to the configuration; an Error names unknown devices and properties.

@@ -336,7 +336,15 @@ Result<void> Session::add_devices() {
         ahci_ids_,
         [this](const std::string& spec) { return open_character_device(spec, true); },
         [this](const DriveOption& drive) { return open_drive(drive); },
-        [this](const std::optional<std::string>& id) { return audio_.find(id); }};
+        [this](const std::optional<std::string>& id) { return audio_.find(id); },
+        [this](const std::string& path) -> Result<MidiOutput*> {
+          if (options_.accel == "lockstep") {
+            return error("'midi={}' in -device sb16: not with -accel lockstep; leave it out", path);
+          }
+          auto file = audio_.record_midi(path);
+          if (!file) return host_problem(file.error());
+          return file;
+        }};
     if (auto ok = add_device_option(option, context); !ok) return ok;
   }
   return {};

@@ -97,6 +97,9 @@ TEST(AudioOptions, DevicesRefuseLinesTheyDoNotHave) {
                           nullptr,
                           [](const std::optional<std::string>&) -> Result<AudioBackend*> {
                             return static_cast<AudioBackend*>(nullptr);
+                          },
+                          [](const std::string& path) -> Result<MidiOutput*> {
+                            return error("no place for '{}'", path);
                           }};
     DeviceOption option{std::move(driver), KeyValues::parse(properties, "")};
     auto done = add_device_option(option, context);
@@ -107,6 +110,7 @@ TEST(AudioOptions, DevicesRefuseLinesTheyDoNotHave) {
   EXPECT_TRUE(has(add("sb16", "dma=2"), "dma=2"));
   EXPECT_TRUE(has(add("sb16", "iobase=0x300"), "iobase=0x300"));
   EXPECT_TRUE(has(add("sb16", "colour=red"), "colour=red"));
+  EXPECT_TRUE(has(add("sb16", "midi=/tune.mid"), "/tune.mid"));
   EXPECT_EQ(add("AC97", "id=x,addr=5"), "");
   EXPECT_EQ(add("ac97", ""), "");
   EXPECT_EQ(add("adlib", ""), "");
@@ -116,6 +120,8 @@ TEST(AudioOptions, ErrorsHaveTheirExitCodes) {
   EXPECT_EQ(run_dragoman({"-audiodev", "wav,path=/nowhere/x.wav"}).code, 1);
   EXPECT_EQ(run_dragoman({"-device", "sb16,audiodev=a"}).code, 2);
   EXPECT_EQ(run_dragoman({"-machine", "pcspk-audiodev=a"}).code, 2);
+  EXPECT_EQ(run_dragoman({"-device", "sb16,midi=/nowhere/x.mid"}).code, 1);
+  EXPECT_EQ(run_dragoman({"-accel", "lockstep", "-device", "sb16,midi=x.mid"}).code, 2);
   const Finished help = run_dragoman({"-audiodev", "help"});
   EXPECT_EQ(help.code, 0);
   EXPECT_TRUE(has(help.out, "wav"));
