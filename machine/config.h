@@ -26,6 +26,7 @@ class Cpu;
 class CpuObserver;
 class RegionObserver;
 class Translation;
+struct VgaScreen;
 
 enum class BoardType : u8 { kPc, kQ35 };
 
@@ -53,6 +54,8 @@ struct KernelConfig {
   std::string name;
   std::string command_line;
   std::vector<BootModule> modules;
+  /// What the VGA card shows at the start (machine/firmware_screen.h); null: it has no mode yet.
+  std::shared_ptr<const VgaScreen> screen;
 };
 
 struct DebugExitConfig {

@@ -507,7 +507,8 @@ Result<void> PcBoard::start_kernel() {
   boot.command_line = config_.kernel->command_line;
   boot.modules = config_.kernel->modules;
   boot.tables = tables.take();
-  boot.vga_text = false;  // nobody has programmed the card
+  boot.vga_text = vga_ != nullptr && config_.kernel->screen != nullptr;
+  if (boot.vga_text) vga_->show(*config_.kernel->screen);
   auto state = boot_kernel(*memory_, boot);
   if (!state) return state.error();
   enter(*state);

@@ -48,6 +48,14 @@ StdVga::StdVga(std::string name, const PciSpaces& spaces, Scheduler& scheduler,
   reset();
 }
 
+void StdVga::show(const VgaScreen& screen) {
+  state_ = screen.registers;
+  const u64 bytes = std::min<u64>(screen.memory.size(), memory_bytes_);
+  std::copy_n(screen.memory.begin(), bytes, memory_);
+  pool_.note_write(pool_.offset_of(memory_), bytes);
+  restored();
+}
+
 void StdVga::restored() {
   state_.dac_component = static_cast<u8>(state_.dac_component % 3);
   update_legacy_decoding();

@@ -36,6 +36,9 @@ class StdVga : public StatefulPciFunction<VgaState>, public MmioHandler, public 
   u32 port_read(unsigned bank, u16 offset, unsigned size) override;
   void port_write(unsigned bank, u16 offset, unsigned size, u32 value) override;
 
+  /// Takes over what firmware would have set up.
+  void show(const VgaScreen& screen);
+
   std::span<u8> video_memory() const { return {memory_, memory_bytes_}; }
   /// Draws and reads the screen as it is now; cheap to make, valid while the card lives.
   VgaRenderer renderer() const { return VgaRenderer(state_, video_memory()); }

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <tuple>
+#include <vector>
 
 #include "base/fields.h"
 #include "base/types.h"
@@ -87,6 +88,12 @@ struct VgaState {
   unsigned start_address() const { return crtc[0x0c] << 8 | crtc[0x0d]; }
   unsigned cursor_address() const { return crtc[0x0e] << 8 | crtc[0x0f]; }
   unsigned dots_per_character() const { return (sequencer[1] & 1) ? 8 : 9; }
+};
+
+/// What a card shows and how: its registers, and the beginning of its video memory.
+struct VgaScreen {
+  VgaState registers;
+  std::vector<u8> memory;
 };
 
 /// Where a DISPI mode lies in video memory.

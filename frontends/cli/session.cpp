@@ -19,6 +19,7 @@
 #include "devices/block/snapshot_image.h"
 #include "frontends/cli/device_options.h"
 #include "frontends/cli/nearest.h"
+#include "machine/firmware_screen.h"
 #include "roms/roms.h"
 
 namespace dragoman {
@@ -391,6 +392,12 @@ Result<void> Session::open_kernel() {
         config.modules.push_back({bytes.take(), module.command_line});
       }
     }
+  }
+  if (config_.has_vga) {
+    // Without firmware on this host the kernel has to set a mode itself.
+    auto firmware = load_firmware(kDefaultFirmware);
+    auto rom = load_option_rom(kDefaultVgaRom);
+    if (firmware && rom) config.screen = firmware_screen(*firmware, *rom);
   }
   config_.kernel = std::make_shared<const KernelConfig>(std::move(config));
   config_.firmware.reset();
