@@ -8,6 +8,11 @@ namespace {
 
 /// A look at the timers costs about as much as so many instructions.
 constexpr u64 kLeastInstructions = 2000;
+/// Unless they take long: a REP that fills a screen through a device's window is one instruction.
+constexpr u64 kLeastNs = 40'000;
+constexpr u64 kLongestSliceNs = 1'000'000;
+/// A slice of that length is believed at once: a second one would hold up timers and host.
+constexpr u64 kHeldUpNs = 8'000'000;
 /// Fast code is not stopped more often than so: every stop costs it what lies in the host's caches.
 constexpr u64 kSliceNs = 100'000;
 /// Deadlines farther away than this need no estimate.
@@ -44,11 +49,12 @@ HostClock::Advance HostClock::advance(u64 host) const {
   return gained;
 }
 
-void HostClock::anchor(u64 host) {
+u64 HostClock::anchor(u64 host) {
   const Advance gained = advance(host);
   virtual_ += gained.total();
   lag_ = std::min(lag_ + (host - anchor_) - gained.total(), kMostLagNs);
   anchor_ = host;
+  return gained.executed;
 }
 
 void HostClock::set_paused(bool paused) {
@@ -67,7 +73,13 @@ void HostClock::waits() {
   running_ = false;
 }
 
-u64 HostClock::slice(u64 least) const { return std::max(least, (kSliceNs * speed_) >> 10); }
+u64 HostClock::within(u64 ns) const {
+  return std::max<u64>(static_cast<u64>((u128{ns} * speed_) >> kSpeedShift), 1);
+}
+
+u64 HostClock::slice(u64 least) const {
+  return std::max(std::min(least, within(kLongestSliceNs)), within(kSliceNs));
+}
 
 u64 HostClock::instructions_until(u64 deadline_ns, u64 limit) {
   asked_ = host_();
@@ -79,16 +91,19 @@ u64 HostClock::instructions_until(u64 deadline_ns, u64 limit) {
   running_ = true;
   const u64 wait = deadline_ns > virtual_ ? deadline_ns - virtual_ : 0;
   if (wait > kFarNs) return limit;
-  return std::clamp((wait * speed_) >> 10, std::min(kLeastInstructions, limit), limit);
+  const u64 least = std::min({kLeastInstructions, within(kLeastNs), limit});
+  return std::clamp(within(wait), least, limit);
 }
 
 void HostClock::ran(u64 instructions) {
   const u64 now = host_();
-  if (!paused_) anchor(now);
-  if (instructions < kLeastInstructions / 2) return;  // mostly the way in and out
-  const u64 took = std::max<u64>(now - asked_, 1);
-  const u64 measured = std::clamp<u64>((instructions << 10) / took, 8, 64 << 10);
-  speed_ = (speed_ * 7 + measured) / 8;
+  // Time that the host took away says nothing of the guest's code.
+  const u64 took = std::max<u64>(paused_ ? now - asked_ : anchor(now), 1);
+  if (instructions < kLeastInstructions / 2 && took < kLeastNs)
+    return;  // mostly the way in and out
+  const u64 measured =
+      std::clamp<u64>((instructions << kSpeedShift) / took, 16, u64{64} << kSpeedShift);
+  speed_ = took > kHeldUpNs ? std::min(speed_, measured) : (speed_ * 7 + measured) / 8;
 }
 
 }  // namespace dragoman

@@ -24,7 +24,8 @@ class MachineClock : public VirtualClock {
   /// Instructions after which virtual time reaches `deadline_ns`, at most `limit`: exact for a
   /// clock that counts them, about for one that follows the host.
   virtual u64 instructions_until(u64 deadline_ns, u64 limit) = 0;
-  /// Instructions from one look at the timers to the next, `least` or more where they are fast.
+  /// Instructions from one look at the timers to the next, `least` or more where they are fast,
+  /// fewer where so many would take milliseconds.
   virtual u64 slice(u64 least) const = 0;
   /// Virtual time when so many instructions have been executed from now on, equally exact.
   virtual u64 time_after(u64 instructions) = 0;
@@ -58,7 +59,9 @@ class HostClock final : public MachineClock {
   void waits() override;
   u64 instructions_until(u64 deadline_ns, u64 limit) override;
   u64 slice(u64 least) const override;
-  u64 time_after(u64 instructions) override { return now_ns() + (instructions << 10) / speed_; }
+  u64 time_after(u64 instructions) override {
+    return now_ns() + static_cast<u64>((u128{instructions} << kSpeedShift) / speed_);
+  }
   void ran(u64 instructions) override;
   void set_paused(bool paused) override;
 
@@ -69,7 +72,10 @@ class HostClock final : public MachineClock {
     u64 total() const { return executed + caught_up; }
   };
   Advance advance(u64 host) const;
-  void anchor(u64 host);
+  /// Instructions in a time at the speed of late; at least one.
+  u64 within(u64 ns) const;
+  /// Returns how long the thread was executed since it was called last, as far as that is known.
+  u64 anchor(u64 host);
 
   std::function<u64()> host_, executed_;
   u64 anchor_;  ///< host time at which virtual time was virtual_
@@ -79,7 +85,8 @@ class HostClock final : public MachineClock {
   bool paused_ = false;
   u64 sampled_at_ = 0, sample_ = 0;  ///< host time and processor time when that was looked at last
   u64 asked_ = 0;                    ///< host time when instructions_until() was asked
-  u64 speed_ = 1024;                 ///< instructions in 1024 ns
+  static constexpr unsigned kSpeedShift = 20;
+  u64 speed_ = u64{1} << kSpeedShift;  ///< instructions in 2^20 ns
 };
 
 /// `-icount shift=N`: every instruction takes 2^N ns, and waiting takes no host time.

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace dragoman {
 namespace {
 
@@ -195,6 +197,30 @@ TEST(HostClock, FastCodeIsStoppedLessOften) {
     t.clock.ran(slice);
   }
   EXPECT_GT(t.clock.slice(kLimit), 390'000u);
+}
+
+TEST(HostClock, SlowInstructionsDoNotHoldTheTimersUp) {
+  constexpr u64 kEach = 15'000;  // ns: a REP that goes through a device's window
+  constexpr u64 kLeast = 60'000;
+  HostTimes t;
+  u64 took = 0;
+  for (unsigned i = 0; i < 2; ++i) {
+    const u64 budget = t.clock.instructions_until(Scheduler::kNever, t.clock.slice(kLeast));
+    took = budget * kEach;
+    t.pass(took);
+    t.clock.ran(budget);
+  }
+  EXPECT_LE(took, 2'000'000u);
+  EXPECT_GE(took, 500'000u) << "a look at the timers is not free either";
+  const u64 soon = t.clock.instructions_until(t.clock.now_ns() + 1000, t.clock.slice(kLeast));
+  EXPECT_LE(soon * kEach, 100'000u) << "a timer that is due";
+  // Code as fast as before is soon believed to be so.
+  for (unsigned i = 0; i < 10; ++i) {
+    const u64 budget = t.clock.instructions_until(Scheduler::kNever, t.clock.slice(kLeast));
+    t.pass(std::max<u64>(budget, 50'000));
+    t.clock.ran(std::max<u64>(budget, 50'000));
+  }
+  EXPECT_GE(t.clock.slice(kLeast), kLeast);
 }
 
 }  // namespace
