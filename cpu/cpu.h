@@ -115,6 +115,13 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   /// A repeated instruction should pause after each iteration, for a debugger's step or watchpoint.
   bool debug_pauses() const { return debug_ != nullptr && (debug_->step || debug_->hit.any()); }
 
+  /// Does a debugger want to stop before exception `vector` is delivered? Then that is noted, and
+  /// the exception has to come again. For events that are no faults; deliver_pending_fault() asks
+  /// itself.
+  [[nodiscard]] bool debug_catches(u8 vector, u32 error_code = 0);
+  /// Exception `vector` comes while another event is delivered: too late to hold it back.
+  void debug_notes(u8 vector, u32 error_code);
+
   const CpuModel& model() const { return model_; }
   bool has(Feature feature) const { return model_.features.has(feature); }
   Log& log() { return *wiring_.log; }

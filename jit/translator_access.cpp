@@ -29,7 +29,8 @@ u8* TranslatorAccess::beside_code(Cpu& cpu, u64 linear, unsigned size) {
 const ShadowTable::Fetch* TranslatorAccess::fetch_quietly(Cpu& cpu, u64 linear) {
   if (const ShadowTable::Fetch* known = fetch(cpu, linear)) return known;
   // Breakpoints are put into blocks when find_block() meets their page for the first time.
-  if (!cpu.code64() || cpu.debug_ != nullptr) return nullptr;
+  if (!cpu.code64()) return nullptr;
+  if (cpu.debug_ != nullptr && cpu.debug_->breaks_in_page(linear >> kPageShift)) return nullptr;
   const bool pending = cpu.fault_pending_;
   const Fault fault = cpu.fault_;
   Cpu::PageWalk walk;

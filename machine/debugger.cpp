@@ -32,6 +32,7 @@ void Debugger::stopped(const Stop& stop) {
     }
   }
   stop_ = stop;
+  if (stop_.holds_exception()) stop_.address = pc();  // the instruction that comes again
   points_.hit = {};
   points_.step = points_.skip = stepping_ = false;
   if (paused_) return;
@@ -73,7 +74,7 @@ void Debugger::resume() {
     points_.hit = {};
     points_.skip = points_.breaks_at(pc()) && cpu().state.activity == Activity::kRunning;
     points_.events_wait = record_step(false, points_.skip);
-    points_.pass_exception = stop_.cause == DebugPoints::Cause::kException;
+    points_.pass_exception = stop_.holds_exception();
     cpu().set_attention_check();
   }
   paused_ = false;
@@ -87,7 +88,7 @@ void Debugger::step() {
   points_.hit = {};
   points_.skip = cpu().state.activity == Activity::kRunning;
   points_.events_wait = record_step(true, points_.skip);
-  points_.pass_exception = stop_.cause == DebugPoints::Cause::kException;
+  points_.pass_exception = stop_.holds_exception();
   points_.step = stepping_ = true;
   paused_ = false;
   machine_.board().clock().set_paused(false);
@@ -173,7 +174,7 @@ void Debugger::step_as_ever() {
 
 void Debugger::pass_as_ever(const Stop& hit) {
   points_.skip = hit.cause == DebugPoints::Cause::kBreakpoint;
-  points_.pass_exception = hit.cause == DebugPoints::Cause::kException;
+  points_.pass_exception = hit.holds_exception();
   points_.events_wait = false;
   cpu().set_attention_check();
 }

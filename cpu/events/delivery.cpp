@@ -80,6 +80,7 @@ bool deliver_until_done(Cpu& cpu, Event event, EventKind kind) {
     } else {
       first = second;
     }
+    cpu.debug_notes(event.vector, event.error_code);
   }
   record_event(cpu, event, kind);
   enter_shutdown(cpu);
@@ -167,6 +168,10 @@ bool deliver_debug_trap(Cpu& cpu, u32 dr6_bits) {
 bool software_interrupt(Cpu& cpu, u8 vector, SoftwareInterrupt kind) {
   // INT1 (ICEBP) counts as a hardware event: no DPL check, EXT set (SDM vol. 2, INT n).
   const Event event{vector, false, 0, kind != SoftwareInterrupt::kInt1, false};
+  // As a fault it goes to the debugger, and the instruction comes again.
+  if (kind != SoftwareInterrupt::kIntN && cpu.debug_catches(vector)) {
+    return cpu.restart_instruction(false);
+  }
   record_event(cpu, event, EventKind::kSoftware);
   if (kind == SoftwareInterrupt::kIntN && cpu.v86()) {
     bool redirected = false;

@@ -89,23 +89,38 @@ void Cpu::debug_after_step() {
   set_attention_check();
 }
 
-bool Cpu::debug_catches_fault() {
-  if (debug_->caught_vectors == 0 || fault_.vector >= 32) return false;
+bool Cpu::debug_catches(u8 vector, u32 error_code) {
+  if (debug_ == nullptr || debug_->caught_vectors == 0 || vector >= 32) return false;
   if (debug_->pass_exception) {
     debug_->pass_exception = false;
     return false;
   }
-  if (!((debug_->caught_vectors >> fault_.vector) & 1)) return false;
+  if (!((debug_->caught_vectors >> vector) & 1)) return false;
+  debug_->hit = {
+      DebugPoints::Cause::kException, code_linear(state.rip()), false, {}, vector, error_code};
+  request_stop();
+  set_attention_check();
+  return true;
+}
+
+bool Cpu::debug_catches_fault() {
+  if (!debug_catches(fault_.vector, fault_.error_code)) return false;
+  fault_pending_ = false;  // the instruction comes again when the debugger lets it
+  return true;
+}
+
+void Cpu::debug_notes(u8 vector, u32 error_code) {
+  if (debug_ == nullptr || debug_->hit.any()) return;
+  if (vector >= 32 || !((debug_->caught_vectors >> vector) & 1)) return;
   debug_->hit = {DebugPoints::Cause::kException,
                  code_linear(state.rip()),
                  false,
                  {},
-                 fault_.vector,
-                 fault_.error_code};
-  fault_pending_ = false;  // the instruction comes again when the debugger lets it
+                 vector,
+                 error_code,
+                 true};
   request_stop();
   set_attention_check();
-  return true;
 }
 
 void Cpu::debug_check_access(u64 linear, unsigned size, AccessType type) {

@@ -30,12 +30,16 @@ struct DebugPoints {
     Watch watch;         ///< of kWatch
     u8 vector = 0;       ///< of kException
     u32 error_code = 0;
+    /// Of kException: it came up while another event was delivered, and is delivered already.
+    bool delivered = false;
     bool any() const { return cause != Cause::kNone; }
+    /// The exception comes again and has to be let through.
+    bool holds_exception() const { return cause == Cause::kException && !delivered; }
   };
 
   std::vector<u64> breakpoints;  ///< linear addresses
   std::vector<Watch> watches;
-  u32 caught_vectors = 0;  ///< bit V: stop before exception V is delivered
+  u32 caught_vectors = 0;  ///< bit V: stop before exception V is delivered; INT n is none
 
   bool step = false;  ///< stop after one instruction, or one iteration of a repeated one
   bool skip = false;  ///< execute the next instruction whatever breakpoint is on it
@@ -66,6 +70,11 @@ struct DebugPoints {
 
   bool breaks_at(u64 linear) const {
     return std::find(breakpoints.begin(), breakpoints.end(), linear) != breakpoints.end();
+  }
+  /// `page` is a page number, of linear addresses.
+  bool breaks_in_page(u64 page) const {
+    return std::any_of(breakpoints.begin(), breakpoints.end(),
+                       [page](u64 linear) { return linear >> kPageShift == page; });
   }
   bool cuts(u64 offset) const {
     return std::find(cut_offsets.begin(), cut_offsets.end(), offset) != cut_offsets.end();

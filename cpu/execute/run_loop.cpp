@@ -256,7 +256,6 @@ Block* Cpu::find_block() {
 /// The block of an instruction that begins on one page and ends on the next. Null with a fault
 /// pending when the second page cannot be fetched from, else when only build_uncached() can help.
 Block* Cpu::find_crossing_block(u64 linear, const u8* host, u64 offset) {
-  if (debug_ != nullptr) return nullptr;  // build_uncached() looks at breakpoints
   const u64 available = kPageSize - (linear & kPageMask);
   const u64 next = linear + available;
   if (code64() ? !canonical(next)
@@ -269,6 +268,10 @@ Block* Cpu::find_crossing_block(u64 linear, const u8* host, u64 offset) {
     fill_shadow(*frame.shadow, next, AccessType::kExecute, walk);
     fetch = frame.shadow->fetch(next >> kPageShift);
     if (fetch == nullptr) return nullptr;
+    // find_block() does so only where it meets the page first.
+    if (debug_ != nullptr) {
+      cut_blocks(next, memory().memory().offset_of(reinterpret_cast<u8*>(next + fetch->delta)));
+    }
   }
   spaces_->note_executed(*fetch, state.cpl == 3);
   const u8* second = reinterpret_cast<const u8*>(next + fetch->delta);
@@ -401,6 +404,7 @@ void Cpu::step_instruction() {
 
   // Debug traps of the instruction before, unless MOV SS holds them off.
   if (state.pending_debug != 0 && !(shadow_before & kShadowMovSs)) {
+    if (debug_catches(kVectorDb)) return;
     const u32 bits = state.pending_debug;
     state.pending_debug = 0;
     ++state.instructions;
