@@ -80,6 +80,7 @@ Result<void> trace_snippet(const SnippetOptions& options) {
   MachineConfig config;
   config.translator = options.translator;
   config.translator.legacy |= options.bits != 64;
+  config.translator.sampling = false;  // one long slice has no ends to take samples at
   const bool exploring = options.run == 0;
   if (exploring) config.translator.runs_before_translation = 1;
   TraceSession session(log);
