@@ -14,6 +14,7 @@
 #include "frontends/trace/timeline.h"
 #include "frontends/trace/trace_options.h"
 #include "frontends/trace/trace_page.h"
+#include "jit/plan_text.h"
 
 namespace dragoman {
 namespace {
@@ -390,6 +391,17 @@ TEST_F(SnippetTest, ThePageHoldsTheSameData) {
   // Nothing is fetched from anywhere.
   for (const char* word : {"src=\"http", "href=\"http", "@import", "<link"})
     EXPECT_EQ(page.find(word), std::string::npos) << word;
+}
+
+TEST(TracePage, ExplainsEveryWayAnInstructionIsEmitted) {
+  std::ifstream file(std::string(DRAGOMAN_SOURCE_DIR) + "/frontends/trace/page/explain.js");
+  std::stringstream text;
+  text << file.rdbuf();
+  ASSERT_FALSE(text.str().empty());
+  for (unsigned i = 0; i <= static_cast<unsigned>(Emission::kInterpreted); ++i) {
+    const std::string name{emission_name(static_cast<Emission>(i))};
+    EXPECT_NE(text.str().find("\n  \"" + name + "\": ["), std::string::npos) << name;
+  }
 }
 
 }  // namespace
