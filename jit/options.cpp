@@ -14,7 +14,7 @@ constexpr TranslatorOptionInfo kInfos[] = {
     {"liveness", "flags nobody reads are not saved"},
     {"probes", "one look at the shadow page table for nearby accesses"},
     {"called_probes", "code of the first tier looks pages up by calls of shared code"},
-    {"returns", "RET goes through a stack of predicted returns"},
+    {"returns", "RET and indirect jumps look their target up in place, not in shared code"},
     {"strings", "repeated string instructions in page-sized pieces"},
     {"vectors", "x87, MMX, SSE and AVX rows in host registers"},
     {"superblocks", "hot loops and paths as one translation"},

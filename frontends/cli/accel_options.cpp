@@ -120,9 +120,10 @@ std::string accel_help() {
   for (const Accelerator& a : kAccelerators) text += fmt::format("  {:<12}{}\n", a.name, a.help);
   text += "Options of jit and lockstep (NAME=on or NAME=off unless the text says otherwise):\n";
   for (const auto& info : translator_option_infos())
-    text += fmt::format("  {:<12}{}\n", info.name, info.help);
+    text += fmt::format("  {:<21} {}\n", info.name, info.help);
   text += "Options of lockstep:\n";
-  for (const auto& info : kLockstepInfos) text += fmt::format("  {:<12}{}\n", info.name, info.help);
+  for (const auto& info : kLockstepInfos)
+    text += fmt::format("  {:<21} {}\n", info.name, info.help);
   return text;
 }
 

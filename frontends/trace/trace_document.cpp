@@ -48,8 +48,8 @@ std::string why_made(const RecordedRegion& r) {
   if (r.request.narrow)
     return "the accesses of a group met the end of a page, so that they could not share a probe";
   if (r.request.hot)
-    return fmt::format("its block ran {} times as a translation: now with the blocks around it",
-                       r.runs);
+    return fmt::format(
+        "its block ran {} counted times as a translation: now with the blocks around it", r.runs);
   return fmt::format("its first block ran {} time{} in the interpreter", r.runs,
                      r.runs == 1 ? "" : "s");
 }

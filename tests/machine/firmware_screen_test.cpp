@@ -27,6 +27,14 @@ Bytes halting_kernel() {
   return kernel;
 }
 
+MachineConfig small_machine() {
+  MachineConfig config;
+  config.cpu = parse_cpu_model("").take();
+  config.ram_bytes = 32 * kMiB;
+  config.icount_shift = 3;
+  return config;
+}
+
 class FirmwareScreen : public testing::Test {
  protected:
   void SetUp() override {
@@ -71,10 +79,7 @@ TEST_F(FirmwareScreen, IsAClearedTextModeWithAFont) {
 }
 
 TEST_F(FirmwareScreen, IsThereAtTheStartAndAfterAReset) {
-  MachineConfig config;
-  config.cpu = parse_cpu_model("").take();
-  config.ram_bytes = 32 * kMiB;
-  config.icount_shift = 3;
+  MachineConfig config = small_machine();
   KernelConfig kernel;
   kernel.kernel = halting_kernel();
   kernel.name = "halting";
@@ -94,10 +99,7 @@ TEST_F(FirmwareScreen, IsThereAtTheStartAndAfterAReset) {
 }
 
 TEST_F(FirmwareScreen, AKernelWithoutOneFindsADarkCard) {
-  MachineConfig config;
-  config.cpu = parse_cpu_model("").take();
-  config.ram_bytes = 32 * kMiB;
-  config.icount_shift = 3;
+  MachineConfig config = small_machine();
   KernelConfig kernel;
   kernel.kernel = halting_kernel();
   config.kernel = std::make_shared<const KernelConfig>(kernel);
