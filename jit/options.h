@@ -19,7 +19,7 @@ struct TranslatorOptions {
   bool flag_liveness = true;          ///< flags nobody reads are not saved
   bool shared_probes = true;          ///< one look at the shadow page table for nearby accesses
   bool called_probes = true;          ///< the first tier looks pages up by calls of shared code
-  bool returns = true;                ///< RET goes through a stack of predicted returns
+  bool returns = true;                ///< RET and indirect jumps look up in place
   bool strings = true;                ///< repeated string instructions in page-sized pieces
   bool vectors = true;                ///< x87, MMX, SSE and AVX rows in host registers
   bool superblocks = true;            ///< hot loops and paths as one translation

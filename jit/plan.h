@@ -124,8 +124,8 @@ struct RegionPlan {
   bool floating_point = false;     ///< some of which may raise floating-point exceptions
   unsigned instructions = 0;
   bool inline_probes = false;  ///< look-ups of pages in place, not by calls of shared code
-  bool superblock = false;
-  bool counted = false;  ///< counts its runs, to become a superblock when there are many
+  bool superblock = false;     ///< the second tier
+  bool counted = false;        ///< its runs can be counted, for it to become a superblock
 };
 
 /// What makes one translation of a block differ from another.
