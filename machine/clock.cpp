@@ -35,26 +35,28 @@ HostClock::HostClock(std::function<u64()> host, std::function<u64()> executed)
     : host_(std::move(host)), executed_(std::move(executed)), anchor_(host_()) {}
 
 HostClock::Advance HostClock::advance(u64 host) const {
-  Advance gained;
-  gained.executed = host - anchor_;
-  if (running_ && gained.executed > kStallNs) {
+  Advance a;
+  a.executed = host - anchor_;
+  if (running_ && a.executed > kStallNs) {
     // The sample is a little older than the anchor; in between the thread was executed at most
     // all the time.
     const u64 since_sample = executed_() - sample_;
     const u64 before = anchor_ - sampled_at_;
     const u64 executed = since_sample > before ? since_sample - before : 0;
-    gained.executed = std::min(gained.executed, kStallNs + executed);
+    a.executed = std::min(a.executed, kStallNs + executed);
   }
-  gained.caught_up = std::min(lag_, gained.executed / 8);
-  return gained;
+  a.gained = a.executed + std::min(lag_, a.executed / 8);
+  if (running_) a.gained = std::min(a.gained, farthest_ - virtual_);
+  return a;
 }
 
 u64 HostClock::anchor(u64 host) {
-  const Advance gained = advance(host);
-  virtual_ += gained.total();
-  lag_ = std::min(lag_ + (host - anchor_) - gained.total(), kMostLagNs);
+  const Advance a = advance(host);
+  virtual_ += a.gained;
+  const u64 passed = host - anchor_;
+  lag_ = std::min(lag_ + passed - a.gained, kMostLagNs);
   anchor_ = host;
-  return gained.executed;
+  return a.executed;
 }
 
 void HostClock::set_paused(bool paused) {
@@ -73,6 +75,10 @@ void HostClock::waits() {
   running_ = false;
 }
 
+void HostClock::due_sooner(u64 deadline_ns) {
+  farthest_ = std::min(farthest_, std::max(deadline_ns, now_ns() + kStepNs));
+}
+
 u64 HostClock::within(u64 ns) const {
   return std::max<u64>(static_cast<u64>((u128{ns} * speed_) >> kSpeedShift), 1);
 }
@@ -89,6 +95,7 @@ u64 HostClock::instructions_until(u64 deadline_ns, u64 limit) {
     sample_ = executed_();
   }
   running_ = true;
+  farthest_ = std::max(deadline_ns, virtual_ + kStepNs);
   const u64 wait = deadline_ns > virtual_ ? deadline_ns - virtual_ : 0;
   if (wait > kFarNs) return limit;
   const u64 least = std::min({kLeastInstructions, within(kLeastNs), limit});

@@ -214,6 +214,7 @@ void Machine::end_slice_at(u64 deadline) {
     const u64 left = board_->clock().instructions_until(deadline, kSliceInstructions);
     slice_end_ = std::min(slice_end_, instructions() + left);
   }
+  board_->clock().due_sooner(deadline);
   slice_cut_ = true;
   board_->cpu().request_stop();
 }

@@ -175,6 +175,52 @@ TEST(HostClock, WhatWasMissedIsCaughtUpWithoutAJump) {
   EXPECT_EQ(last, 50'000'000u + 10'000u * 100'000u) << "as late as the host";
 }
 
+TEST(HostClock, TimeDoesNotPassATimerThatHasNotRun) {
+  // Stolen by the host's host: the thread seems to have been executed all the time.
+  HostTimes t;
+  (void)t.clock.instructions_until(4'000'000, kLimit);
+  t.pass(40'000'000);
+  EXPECT_EQ(t.clock.now_ns(), 4'000'000u);
+  t.clock.ran(kLimit);
+  EXPECT_EQ(t.clock.now_ns(), 4'000'000u);
+  // The timer has run; what comes after it is waited for as well, and then for the next one.
+  (void)t.clock.instructions_until(8'000'000, kLimit);
+  t.pass(40'000'000);
+  EXPECT_EQ(t.clock.now_ns(), 8'000'000u);
+  t.clock.due_sooner(9'000'000);
+  EXPECT_EQ(t.clock.now_ns(), 8'000'000u) << "never runs backwards";
+}
+
+TEST(HostClock, TimersThatFollowCloselyDoNotHoldTimeUp) {
+  HostTimes t;
+  for (unsigned i = 0; i < 100; ++i) {
+    (void)t.clock.instructions_until(t.clock.now_ns() + 800, kLimit);
+    t.pass(20'000);
+    t.clock.ran(kLimit);
+  }
+  EXPECT_EQ(t.clock.now_ns(), 2'000'000u);
+}
+
+TEST(HostClock, ATimerArmedDuringASliceIsNotPassedEither) {
+  HostTimes t;
+  (void)t.clock.instructions_until(50'000'000, kLimit);
+  t.pass(1'000'000);
+  t.clock.due_sooner(2'000'000);
+  t.pass(30'000'000);
+  EXPECT_EQ(t.clock.now_ns(), 2'000'000u);
+}
+
+TEST(HostClock, SpeedIsThatOfTheCodeThoughTimeWasHeld) {
+  HostTimes t;
+  u64 budget = 0;
+  for (unsigned i = 0; i < 100; ++i) {
+    budget = t.clock.instructions_until(t.clock.now_ns() + 150'000, kLimit);
+    t.pass(budget * 10);  // slow code: ten nanoseconds each
+    t.clock.ran(budget);
+  }
+  EXPECT_NEAR(static_cast<double>(budget), 15'000, 1'500);
+}
+
 TEST(HostClock, StandsStillWhileHeld) {
   HostTimes t;
   t.pass(7'000'000);
