@@ -23,6 +23,7 @@ CodeCache::CodeCache(u64 bytes) : memory_(kStubBytes + bytes) {
     chunks_[i].end = chunks_[i].begin + size;
     empty(chunks_[i]);
   }
+  make_records(current());
 }
 
 const void* CodeCache::add_stub(std::span<const u8> code) {
@@ -33,10 +34,18 @@ const void* CodeCache::add_stub(std::span<const u8> code) {
   return start;
 }
 
+/// About as much memory goes into records as into code.
+void CodeCache::make_records(Chunk& chunk) {
+  chunk.records = std::make_unique<Records>(chunk_bytes_ / 4);
+}
+
+bool CodeCache::room(u64 bytes) const {
+  const Chunk& chunk = chunks_[current_];
+  return chunk.last - chunk.first >= bytes + chunk.records->memory.bytes();
+}
+
 void CodeCache::empty(Chunk& chunk) {
-  chunk.regions.clear();
-  chunk.sites.clear();
-  chunk.exits.clear();
+  chunk.records.reset();
   chunk.first = chunk.main_made = chunk.begin;
   chunk.last = chunk.rare_made = chunk.end;
 }
@@ -51,28 +60,23 @@ void CodeCache::write_jump(const u8* from, const u8* to) {
 void CodeCache::advance() {
   current_ = next_index();
   empty(current());
+  make_records(current());
 }
 
 void CodeCache::clear() {
   for (Chunk& chunk : chunks_) empty(chunk);
   current_ = 0;
+  make_records(current());
 }
 
 CodeCache::Place CodeCache::place(u64 main_bytes, u64 rare_bytes) {
   Chunk& chunk = current();
   const u64 main_size = (main_bytes + kAlignment - 1) & ~(kAlignment - 1);
   const u64 rare_size = (rare_bytes + kAlignment - 1) & ~(kAlignment - 1);
-  if (!room(main_size + rare_size)) return {};
+  if (chunk.last - chunk.first < main_size + rare_size) return {};
   Place place;
   place.main = memory_.run_view() + chunk.first;
-  const u64 before = chunk.first;
   chunk.first += main_size;
-  const u64 first_granule = (before + kGranule - 1) / kGranule;
-  const u64 end_granule = (chunk.first + kGranule - 1) / kGranule;
-  if (end_granule > region_index_.size()) region_index_.resize(end_granule);
-  std::fill(region_index_.begin() + static_cast<std::ptrdiff_t>(first_granule),
-            region_index_.begin() + static_cast<std::ptrdiff_t>(end_granule),
-            static_cast<u32>(chunk.regions.size() - 1));
   chunk.last -= rare_size;
   make_pages(chunk);
   place.rare = memory_.run_view() + chunk.last;
@@ -100,16 +104,22 @@ void CodeCache::make_pages(Chunk& chunk) {
   }
 }
 
-TranslatedRegion* CodeCache::region_at(const u8* address) {
-  const u64 offset = static_cast<u64>(address - memory_.run_view());
-  const u64 number = (offset - kStubBytes) / chunk_bytes_;
-  if (offset < kStubBytes || number >= chunks_.size()) return nullptr;
-  Chunk& chunk = chunks_[number];
-  if (offset >= chunk.first || chunk.regions.empty()) return nullptr;
-  // A granule in which the chunk's first region begins has no index of its own.
-  std::size_t i = offset / kGranule * kGranule < chunk.begin ? 0 : region_index_[offset / kGranule];
-  while (i + 1 < chunk.regions.size() && chunk.regions[i + 1].entry <= address) ++i;
-  return chunk.regions[i].entry <= address ? &chunk.regions[i] : nullptr;
+void CodeCache::add_call(const u8* back, u32 site) {
+  const u64 offset = static_cast<u64>(back - memory_.run_view());
+  Records& r = *current().records;
+  // Calls come in the order of their addresses.
+  const u64 granule = (offset - current().begin) / kGranule;
+  while (r.first_call.size() <= granule) r.first_call.push_back(static_cast<u32>(r.calls.size()));
+  r.calls.emplace_back() = {static_cast<u32>(offset), site};
+}
+
+Site& CodeCache::site_of_call(const u8* back) {
+  const u64 offset = static_cast<u64>(back - memory_.run_view());
+  const Chunk& chunk = chunks_[(offset - kStubBytes) / chunk_bytes_];
+  Records& r = *chunk.records;
+  u32 i = r.first_call[(offset - chunk.begin) / kGranule];
+  while (r.calls[i].back != offset) ++i;
+  return r.sites[r.calls[i].site];
 }
 
 u64 CodeCache::bytes_used() const {

@@ -3,14 +3,15 @@
 #pragma once
 
 #include <array>
-#include <deque>
 #include <memory>
+#include <memory_resource>
 #include <span>
 #include <vector>
 
 #include "cpu/cpu.h"
 #include "cpu/execute/host/executable_arena.h"
 #include "jit/flag_recipe.h"
+#include "jit/record_list.h"
 
 namespace dragoman {
 
@@ -21,22 +22,25 @@ struct RegionCounters;
 struct Site {
   TranslatedRegion* region = nullptr;
   Block* block = nullptr;
-  const Instruction* insn = nullptr;
   u64 rip = 0;  ///< of the instruction
   /// Of a memory access that cannot be done in place: host code that goes on, behind the
   /// instruction when its handler has executed it, else with what is done instead.
   const u8* resume = nullptr;
   FlagRecipe recipe;  ///< of flags that are nowhere else
-  u32 call = 0;       ///< where a probe that is a call returns to, from the region's entry on
-  i32 uncharged = 0;  ///< instructions executed before it, minus what the budget is short by
+  i16 uncharged = 0;  ///< instructions executed before it, minus what the budget is short by
   u16 bytes = 0;      ///< of the memory access, or of all accesses that share it
+  u8 index = 0;       ///< of the instruction in its block
   bool write = false;
   bool writes_later = false;  ///< it reads, and the page must be one that others write to as well
   u8 refused = 0;             ///< times it was not
   bool by_handler = false;    ///< its handler executes it when the access cannot be done in place
   bool load_flags = false;    ///< what follows wants the flags in the host's register
   bool vectors = false;       ///< what follows wants the vector registers in the host's
+
+  const Instruction& insn() const { return block->instructions[index]; }
 };
+static_assert(sizeof(Site) <=
+              56);  // there is one for nearly every instruction with an operand in memory
 
 enum class ExitKind : u8 {
   kRetired,    ///< at the region's start, or at a loop's
@@ -72,6 +76,10 @@ struct GuardedPage {
 inline constexpr i32 kNoSuperblock = 0x7fffffff;
 
 struct TranslatedRegion {
+  using allocator_type = std::pmr::polymorphic_allocator<>;
+  explicit TranslatedRegion(const allocator_type& memory)
+      : members(memory), pages(memory), incoming(memory) {}
+
   Block* head = nullptr;
   u64 rip = 0;
   u32 limit = 0;  ///< of CS outside 64-bit mode: the code was checked against it
@@ -96,11 +104,10 @@ struct TranslatedRegion {
   u32 bytes = 0;
   TranslatedRegion* better = nullptr;  ///< the superblock that begins here
   TranslatedRegion* plain = nullptr;   ///< of a superblock: what runs where its pages do not hold
-  u32 first_site = 0, sites = 0;       ///< in the chunk
-  u32 first_exit = 0, exits = 0;       ///< likewise
-  std::vector<Block*> members;
-  std::vector<GuardedPage> pages;
-  std::vector<ExitRecord*> incoming;         ///< links that lead here
+  u32 first_exit = 0, exits = 0;       ///< in the chunk
+  std::pmr::vector<Block*> members;    ///< blocks beside the head
+  std::pmr::vector<GuardedPage> pages;
+  std::pmr::vector<ExitRecord*> incoming;    ///< links that lead here
   std::shared_ptr<RegionCounters> counters;  ///< null unless runs are counted
 };
 
@@ -108,10 +115,24 @@ class CodeCache {
  public:
   explicit CodeCache(u64 bytes);
 
+  /// What is known of the regions of a chunk.
+  struct Records {
+    explicit Records(std::size_t block_bytes) : memory(block_bytes) {}
+    /// A probe that is a call, by the offset it returns to.
+    struct ProbeCall {
+      u32 back = 0;
+      u32 site = 0;
+    };
+    RecordMemory memory;
+    RecordList<TranslatedRegion> regions{memory};
+    RecordList<Site> sites{memory};
+    RecordList<ExitRecord> exits{memory};
+    RecordList<ProbeCall> calls{memory};  ///< in the order of their offsets
+    std::vector<u32> first_call;          ///< in every kGranule bytes of the chunk
+  };
+
   struct Chunk {
-    std::deque<TranslatedRegion> regions;
-    std::deque<Site> sites;
-    std::deque<ExitRecord> exits;
+    std::unique_ptr<Records> records;  ///< null until the chunk is used
     u64 first = 0, last = 0;           ///< offsets: free memory between main line and rare code
     u64 main_made = 0, rare_made = 0;  ///< offsets: as far as the host's pages were made for them
     u64 begin = 0, end = 0;
@@ -121,10 +142,12 @@ class CodeCache {
   const void* add_stub(std::span<const u8> code);
   /// The chunk that is being filled.
   Chunk& current() { return chunks_[current_]; }
+  Records& records(unsigned chunk) { return *chunks_[chunk].records; }
   unsigned current_index() const { return current_; }
   Chunk& chunk(unsigned index) { return chunks_[index]; }
-  /// True when a region of about so many bytes fits into the current chunk.
-  bool room(u64 bytes) const { return chunks_[current_].last - chunks_[current_].first >= bytes; }
+  /// True when a region of about so many bytes fits into the current chunk. What is known of its
+  /// regions takes room as well.
+  bool room(u64 bytes) const;
   /// The chunk to be filled next, which the caller empties first.
   unsigned next_index() const { return (current_ + 1) % static_cast<unsigned>(chunks_.size()); }
   /// Makes the next chunk, emptied, the current one.
@@ -147,8 +170,10 @@ class CodeCache {
     memory_.write_unserialized(place.rare, rare);
     memory_.write(place.main, main);
   }
-  /// The region whose main line holds a run address, or null.
-  TranslatedRegion* region_at(const u8* address);
+  /// A probe of the region that was placed last calls shared code, which returns to `back`.
+  void add_call(const u8* back, u32 site);
+  /// What that code was told about the site of a call that returns to `back`.
+  Site& site_of_call(const u8* back);
   /// Run addresses of a chunk's code.
   std::span<const u8> code_of(const Chunk& chunk) const {
     return {memory_.run_view() + chunk.begin, chunk.end - chunk.begin};
@@ -157,18 +182,16 @@ class CodeCache {
 
  private:
   static constexpr u64 kStubBytes = 16 * kKiB;
-  static constexpr u64 kGranule = 256;  ///< of region_at()
+  static constexpr u64 kGranule = 64;  ///< of Records::first_call
   static constexpr u64 kAlignment = 8, kStubAlignment = 64;
 
   void empty(Chunk& chunk);
+  void make_records(Chunk& chunk);
   void make_pages(Chunk& chunk);
 
   ExecutableMemory memory_;
   u64 stubs_used_ = 0;
   u64 chunk_bytes_ = 0;
-  /// For every kGranule bytes of the chunks: index in its chunk of the last region that begins at
-  /// or before their first one.
-  std::vector<u32> region_index_;
   std::vector<Chunk> chunks_;
   unsigned current_ = 0;
 };

@@ -31,7 +31,7 @@ LazyFlags flags_by_recipe(FlagRecipe::Kind kind, T left, T right) {
 LazyFlags flags_by_recipe(const FlagRecipe& recipe, const CpuState& state) {
   const u64 left = state.regs[recipe.left];
   const u64 right = recipe.right >= 0 ? state.regs[static_cast<std::size_t>(recipe.right)]
-                                      : static_cast<u64>(recipe.constant);
+                                      : static_cast<u64>(i64{recipe.constant});
   switch (recipe.bytes) {
     case 1:
       return flags_by_recipe(recipe.kind, static_cast<u8>(left), static_cast<u8>(right));

@@ -10,9 +10,9 @@ namespace dragoman {
 struct FlagRecipe {
   enum Kind : u8 { kNone, kCompare, kTest, kUndoAdd, kUndoSubtract } kind = kNone;
   u8 bytes = 8;
-  u8 left = 0;    ///< general register
-  i8 right = -1;  ///< general register, or -1 for `constant`
-  i64 constant = 0;
+  u8 left = 0;       ///< general register
+  i8 right = -1;     ///< general register, or -1 for `constant`
+  i32 constant = 0;  ///< sign-extended
   u32 registers() const { return 1u << left | (right >= 0 ? 1u << right : 0u); }
 };
 

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <functional>
+#include <memory_resource>
 #include <string>
 #include <vector>
 
@@ -88,10 +89,24 @@ struct PlannedInstruction {
 };
 
 struct PlannedBlock {
+  using allocator_type = std::pmr::polymorphic_allocator<>;
+  explicit PlannedBlock(const allocator_type& memory = {})
+      : returns(memory), instructions(memory) {}
+  PlannedBlock(const PlannedBlock& other, const allocator_type& memory = {})
+      : PlannedBlock(memory) {
+    *this = other;
+  }
+  PlannedBlock(PlannedBlock&&) noexcept = default;
+  PlannedBlock(PlannedBlock&& other, const allocator_type& memory) : PlannedBlock(memory) {
+    *this = std::move(other);
+  }
+  PlannedBlock& operator=(const PlannedBlock&) = default;
+  PlannedBlock& operator=(PlannedBlock&&) = default;
+
   Block* block = nullptr;
   u64 rip = 0;
-  std::vector<u64> returns;  ///< of the calls it was reached through, the innermost last
-  std::vector<PlannedInstruction> instructions;
+  std::pmr::vector<u64> returns;  ///< of the calls it was reached through, the innermost last
+  std::pmr::vector<PlannedInstruction> instructions;
   int parent = -1;            ///< the only block that comes here, or -1
   unsigned parent_index = 0;  ///< its instruction that does
   unsigned entries = 0;       ///< edges that come here
@@ -115,13 +130,16 @@ struct AccessGroup {
 };
 
 struct RegionPlan {
-  std::vector<PlannedBlock> blocks;  ///< [0] is the entry
-  std::vector<AccessGroup> groups;
+  explicit RegionPlan(std::pmr::memory_resource* memory = std::pmr::get_default_resource())
+      : blocks(memory), groups(memory), pages(memory) {}
+
+  std::pmr::vector<PlannedBlock> blocks;  ///< [0] is the entry
+  std::pmr::vector<AccessGroup> groups;
   unsigned code_bits = 64;
   u64 stack_mask = ~u64{0};
-  std::vector<GuardedPage> pages;  ///< beside that of the entry
-  bool vectors = false;            ///< has instructions on XMM or YMM registers
-  bool floating_point = false;     ///< some of which may raise floating-point exceptions
+  std::pmr::vector<GuardedPage> pages;  ///< beside that of the entry
+  bool vectors = false;                 ///< has instructions on XMM or YMM registers
+  bool floating_point = false;          ///< some of which may raise floating-point exceptions
   unsigned instructions = 0;
   bool inline_probes = false;  ///< look-ups of pages in place, not by calls of shared code
   bool superblock = false;     ///< the second tier
@@ -143,8 +161,10 @@ inline constexpr std::size_t kMaxGuardedPages = 6;
 /// Says whether a block ran often enough, beside the head, to be part of a superblock.
 using FrequentBlock = std::function<bool(const Block&)>;
 
+/// The plan lies in `memory`.
 RegionPlan plan_region(Cpu& cpu, Block& head, const RegionRequest& request,
-                       const TranslatorOptions& options, const FrequentBlock& frequent);
+                       const TranslatorOptions& options, const FrequentBlock& frequent,
+                       std::pmr::memory_resource& memory);
 
 /// Puts accesses of a region into groups (shared_probes.cpp).
 void share_probes(const Cpu& cpu, RegionPlan& plan);

@@ -36,7 +36,7 @@ class Collector {
   void collect(Block& head, const RegionRequest& request) {
     many_ = request.hot;
     if (head.crosses()) know_page((request.rip & ~kPageMask) + kPageSize, head.second_offset);
-    (void)add(head, request.rip, {});
+    (void)add(head, request.rip, Returns(plan_.blocks.get_allocator()));
     // Depth first, so that a block that has one way in follows its parent.
     visit(0);
     mark_loops();
@@ -44,7 +44,7 @@ class Collector {
 
  private:
   /// Return addresses of the calls that lead to a block of the region, the innermost last.
-  using Returns = std::vector<u64>;
+  using Returns = std::pmr::vector<u64>;
   static constexpr std::size_t kMostCalls = 6;
 
   int add(Block& block, u64 rip, const Returns& returns) {
@@ -150,7 +150,7 @@ class Collector {
           how != Emission::kReturn)
         continue;
       const PlannedInstruction p = block().instructions[i];
-      Returns returns = block().returns;
+      Returns returns(block().returns, plan_.blocks.get_allocator());
       int target = -1;
       switch (how) {
         case Emission::kConditional:
@@ -177,7 +177,7 @@ class Collector {
     }
     if (!block().falls_through) return;
     if (ends_block(row(block().instructions.back().insn->row))) return;
-    const Returns returns = block().returns;
+    const Returns returns(block().returns, plan_.blocks.get_allocator());
     const int next = member(block().instructions.back().next_rip, returns, depth);
     block().next = next;
   }
@@ -264,8 +264,9 @@ void find_live_flags(RegionPlan& plan, bool liveness) {
 }  // namespace
 
 RegionPlan plan_region(Cpu& cpu, Block& head, const RegionRequest& request,
-                       const TranslatorOptions& options, const FrequentBlock& frequent) {
-  RegionPlan plan;
+                       const TranslatorOptions& options, const FrequentBlock& frequent,
+                       std::pmr::memory_resource& memory) {
+  RegionPlan plan(&memory);
   plan.code_bits = cpu.decode_mode().code_bits;
   plan.stack_mask = cpu.stack_mask();
   plan.superblock = request.hot;

@@ -54,7 +54,7 @@ void Translator::begin_profile(TranslatedRegion& middle) {
   add(&middle);
   for (std::size_t i = 0; i < found.size(); ++i) {
     const TranslatedRegion& region = *found[i];
-    const auto& exits = cache_.chunk(region.chunk).exits;
+    RecordList<ExitRecord>& exits = cache_.records(region.chunk).exits;
     for (u32 e = 0; e < region.exits; ++e) add(exits[region.first_exit + e].linked);
     for (const ExitRecord* exit : region.incoming) add(exit->region);
     const u64 behind = region.rip + region.head->bytes;

@@ -41,8 +41,8 @@ struct TranslatorCalls {
     Cpu& cpu = t.cpu_;
     const i64 executed = t.entry_budget_ - cpu.frame.budget + site.uncharged;
     cpu.state.instructions = t.entry_instructions_ + static_cast<u64>(executed);
-    TranslatorAccess::set_position(cpu, site.insn, site.rip);
-    cpu.state.rip() = site.rip + site.insn->length;
+    TranslatorAccess::set_position(cpu, &site.insn(), site.rip);
+    cpu.state.rip() = site.rip + site.insn().length;
   }
 
   /// Host address for an access, or null when it cannot be done in place.
@@ -72,7 +72,7 @@ struct TranslatorCalls {
 
   /// The same for an access whose probe is a call that returns to `back`.
   static u8* access(Translator* t, const u8* back, u64 linear) {
-    const Site& site = t->site_of_call(back);
+    const Site& site = t->cache_.site_of_call(back);
     t->cpu_.frame.site = &site;
     return memory(t, &site, linear);
   }
@@ -80,7 +80,7 @@ struct TranslatorCalls {
   /// Executes one instruction by its handler.
   static HandlerOutcome interpret(Translator* t, const Site* site) {
     Cpu& cpu = t->cpu_;
-    const Instruction& insn = *site->insn;
+    const Instruction& insn = site->insn();
     const Row& r = row(insn.row);
     enter_cpp(*t, *site);
     unpack_flags(cpu.state.lazy, cpu.frame.flags);
@@ -107,7 +107,7 @@ struct TranslatorCalls {
       return HandlerOutcome::kLeave;
     }
     --cpu.frame.budget;
-    const unsigned next = static_cast<unsigned>(site->insn - site->block->instructions) + 1;
+    const unsigned next = site->index + 1u;
     if (went_on && next < site->block->count) {
       // Events are seen where the interpreter would see them: behind the block.
       t->finish_ = site->block;
@@ -168,19 +168,6 @@ bool Translator::place_stubs() {
   return all;
 }
 
-const Site& Translator::site_of_call(const u8* back) {
-  TranslatedRegion* const region = cache_.region_at(back);
-  DRAGOMAN_ASSERT(region != nullptr);
-  const u32 call = static_cast<u32>(back - region->entry);
-  const auto& sites = cache_.chunk(region->chunk).sites;
-  u32 i = region->first_site;
-  while (sites[i].call != call) {
-    ++i;
-    DRAGOMAN_ASSERT(i < region->first_site + region->sites);
-  }
-  return sites[i];
-}
-
 // --- Finding and making ---------------------------------------------------------------------
 
 Translator::BlockTranslations& Translator::translations_of(Block& block) {
@@ -234,20 +221,22 @@ void Translator::translate(Cpu&, Block& block, u64 rip) {
 
 TranslatedRegion* Translator::translate(Block& block, const RegionRequest& request) {
   if (!cpu_.code64() && !options_.legacy) return nullptr;
-  const RegionPlan plan = plan_region(cpu_, block, request, options_,
-                                      [this](const Block& member) { return runs_often(member); });
+  plan_memory_.release();
+  const RegionPlan plan = plan_region(
+      cpu_, block, request, options_, [this](const Block& member) { return runs_often(member); },
+      plan_memory_);
   make_room(plan);
-  CodeCache::Chunk& chunk = cache_.current();
-  const std::size_t sites = chunk.sites.size();
-  const std::size_t exits = chunk.exits.size();
-  TranslatedRegion& region = chunk.regions.emplace_back();
+  CodeCache::Records& records = *cache_.current().records;
+  const std::size_t sites = records.sites.size();
+  const std::size_t exits = records.exits.size();
+  TranslatedRegion& region = records.regions.emplace_back();
   region.head = &block;
   region.rip = request.rip;
   region.narrow = request.narrow;
   region.hot = request.hot;
   region.limit = code_limit(cpu_);
   region.chunk = cache_.current_index();
-  region.pages = plan.pages;
+  region.pages.assign(plan.pages.begin(), plan.pages.end());
   region.id = ++region_ids_;
   if (plan.counted) {
     const u32 counters = static_cast<u32>(cpu_.run_counters.size());
@@ -256,21 +245,19 @@ TranslatedRegion* Translator::translate(Block& block, const RegionRequest& reque
   }
   region.first_exit = static_cast<u32>(exits);
   if (options_.counters) region.counters = std::make_shared<RegionCounters>();
-  region.first_site = static_cast<u32>(sites);
   EmittedCode emitted;
   if (!emit_region(cpu_, plan, options_, region, cache_, *storage_,
                    observer_ != nullptr ? &emitted : nullptr)) {
-    chunk.regions.pop_back();
-    chunk.sites.resize(sites);
-    chunk.exits.resize(exits);
+    records.regions.shrink(records.regions.size() - 1);
+    records.sites.shrink(sites);
+    records.exits.shrink(exits);
     cpu_.log().once("translator",
                     "The translator could not encode the block at {:x} or has no room for it; it "
                     "stays interpreted.",
                     request.rip);
     return nullptr;
   }
-  region.sites = static_cast<u32>(chunk.sites.size() - sites);
-  region.exits = static_cast<u32>(chunk.exits.size() - exits);
+  region.exits = static_cast<u32>(records.exits.size() - exits);
   if (plan.counted) {
     std::memcpy(region.uncounted_entry.data(), region.entry, region.uncounted_entry.size());
     if (!options_.sampling) count_runs(region);
@@ -278,7 +265,7 @@ TranslatedRegion* Translator::translate(Block& block, const RegionRequest& reque
   for (const PlannedBlock& b : plan.blocks) {
     BlockTranslations& translations = translations_of(*b.block);
     if (!translations.member_of.empty() && translations.member_of.back() == &region) continue;
-    region.members.push_back(b.block);
+    if (b.block != region.head) region.members.push_back(b.block);
     translations.member_of.push_back(&region);
   }
   if (!request.hot) {
@@ -320,7 +307,7 @@ void Translator::make_room(const RegionPlan& plan) {
   const CodeCache::Chunk& chunk = cache_.current();
   const u64 wanted = 512 + plan.instructions * kMostBytesPerInstruction;
   if (cache_.room(std::min(wanted, (chunk.end - chunk.begin) / 2))) return;
-  if (!cache_.chunk(cache_.next_index()).regions.empty()) {
+  if (cache_.chunk(cache_.next_index()).records != nullptr) {
     empty_chunk(cache_.next_index());
     ++times_full_;
   }
@@ -329,10 +316,13 @@ void Translator::make_room(const RegionPlan& plan) {
 
 /// Forgets all regions of a chunk. Records of theirs are about to go, so nothing may point at them.
 void Translator::empty_chunk(unsigned index) {
-  CodeCache::Chunk& chunk = cache_.chunk(index);
-  for (TranslatedRegion& region : chunk.regions) retire(region, RetireCause::kMadeRoom);
+  const CodeCache::Chunk& chunk = cache_.chunk(index);
+  CodeCache::Records& records = *chunk.records;
+  for (std::size_t i = 0; i < records.regions.size(); ++i)
+    retire(records.regions[i], RetireCause::kMadeRoom);
   std::vector<TranslatedRegion*> targets;
-  for (ExitRecord& exit : chunk.exits) {
+  for (std::size_t i = 0; i < records.exits.size(); ++i) {
+    const ExitRecord& exit = records.exits[i];
     if (exit.linked != nullptr && !exit.linked->dead) targets.push_back(exit.linked);
   }
   std::sort(targets.begin(), targets.end());
@@ -465,13 +455,15 @@ void Translator::retire(TranslatedRegion& region, RetireCause cause) {
   cache_.write_jump(region.entry, region.retired);
   for (ExitRecord* exit : region.incoming) unlink(*exit);
   region.incoming.clear();
-  for (Block* member : region.members) {
-    auto* translations = static_cast<BlockTranslations*>(member->translated);
-    if (translations == nullptr) continue;
+  const auto leave_block = [&region](const Block& block) {
+    auto* translations = static_cast<BlockTranslations*>(block.translated);
+    if (translations == nullptr) return;
     std::erase(translations->member_of, &region);
     std::erase(translations->heads, &region);
     if (translations->newest == &region) translations->newest = nullptr;
-  }
+  };
+  leave_block(*region.head);
+  for (const Block* member : region.members) leave_block(*member);
   if (&region == running_) cpu_.frame.block_invalidated = 1;
   if (pending_exit_ != nullptr && pending_exit_->region == &region) pending_exit_ = nullptr;
   if (region.better != nullptr) retire(*region.better);
@@ -483,7 +475,7 @@ void Translator::retire(TranslatedRegion& region, RetireCause cause) {
 void Translator::note_refused(const Site& site) {
   constexpr u8 kMany = 16;
   if (++const_cast<Site&>(site).refused != kMany) return;
-  site.block->reads_only |= 1u << (site.insn - site.block->instructions);
+  site.block->reads_only |= 1u << site.index;
   retire(*site.region, RetireCause::kSuperseded);
 }
 

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <memory>
+#include <memory_resource>
 #include <utility>
 #include <vector>
 
@@ -121,7 +123,6 @@ class Translator final : public Translation {
   };
 
   bool place_stubs();
-  const Site& site_of_call(const u8* back);
   BlockTranslations& translations_of(Block& block);
   void disown(Block& block);
   bool runs_often(const Block& block) const;
@@ -152,6 +153,9 @@ class Translator final : public Translation {
   TranslatorOptions options_;
   CodeCache cache_;
   EmitterStoragePointer storage_;
+  static constexpr std::size_t kPlanBytes = std::size_t{256} << 10;  ///< more than most plans have
+  std::unique_ptr<std::byte[]> plan_room_{new std::byte[kPlanBytes]};
+  std::pmr::monotonic_buffer_resource plan_memory_{plan_room_.get(), kPlanBytes};
   RegionObserver* observer_ = nullptr;
   u64 region_ids_ = 0;
   u32 next_counter_ = 0;  ///< given out last; 0 stands for none

@@ -12,12 +12,12 @@ namespace x86 = asmjit::x86;
 
 /// What C++ has to know about an instruction.
 Site& RegionEmitter::new_site(const PlannedInstruction& p, const PlannedAccess* a) {
-  Site& s = chunk_.sites.emplace_back();
+  Site& s = records_.sites.emplace_back();
   s.block = plan_.blocks[static_cast<std::size_t>(map_.current().block)].block;
   s.region = region_;
-  s.insn = p.insn;
+  s.index = static_cast<u8>(p.insn - s.block->instructions);
   s.rip = p.rip();
-  s.uncharged = static_cast<i32>(pending_) - static_cast<i32>(plan_.instructions);
+  s.uncharged = static_cast<i16>(static_cast<int>(pending_) - static_cast<int>(plan_.instructions));
   s.vectors = plan_.vectors;
   if (a != nullptr) {
     s.write = a->write;
@@ -77,6 +77,20 @@ void RegionEmitter::settle(unsigned count) {
     a_.add(frame_mem(&cpu_.frame.budget, 8), plan_.instructions - count);
 }
 
+/// Adds 1 to a counter where the host's flags are free.
+void RegionEmitter::count(u64& counter) {
+  a_.mov(kScratch, Imm(reinterpret_cast<u64>(&counter)));
+  a_.add(x86::ptr(kScratch, 0, 8), 1);
+}
+/// The same for runs of a block, whose flags may be live.
+void RegionEmitter::count_block() {
+  std::deque<u64>& blocks = region_->counters->blocks;
+  a_.mov(kPointer, Imm(reinterpret_cast<u64>(&blocks.emplace_back(0))));
+  a_.mov(kScratch, x86::ptr(kPointer, 0, 8));
+  a_.lea(kScratch, x86::ptr(kScratch, 1));
+  a_.mov(x86::ptr(kPointer, 0, 8), kScratch);
+}
+
 /// The host's flags are lost, and kScratch.
 void RegionEmitter::count_exit(u64 rip, ExitKind kind) {
   if (region_->counters == nullptr) return;
@@ -87,7 +101,7 @@ void RegionEmitter::count_exit(u64 rip, ExitKind kind) {
 
 /// To the run loop, with RIP = `rip`, or on to code there once the exit is linked.
 void RegionEmitter::leave(u64 rip, ExitKind kind) {
-  ExitRecord& record = chunk_.exits.emplace_back();
+  ExitRecord& record = records_.exits.emplace_back();
   const std::size_t index = exits_.size();
   PendingExit& e = exits_.emplace_back(PendingExit{&record, {}, {}, {}});
   record.region = region_;

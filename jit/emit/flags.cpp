@@ -120,7 +120,7 @@ void RegionEmitter::note_flags_written(const PlannedInstruction& p) {
     recipe.right = uses.list[1].gpr;
     if (!pinned(static_cast<unsigned>(recipe.right))) return;
   } else if (uses.list[1].immediate) {
-    recipe.constant = static_cast<i64>(sign_extend(insn.immediate, 8 * recipe.bytes));
+    recipe.constant = static_cast<i32>(sign_extend(insn.immediate, 8 * recipe.bytes));
   } else {
     return;
   }

@@ -252,10 +252,12 @@ void RegionEmitter::keep_delta(const AccessGroup& group, const Address& address)
 }
 
 /// A call whose distance is filled in when the region has its place.
-void RegionEmitter::call_stub(const void* stub) {
+Site& RegionEmitter::call_stub(const void* stub, const PlannedInstruction& p,
+                               const PlannedAccess& a) {
   static constexpr std::array<u8, 5> kCall = {0xe8};
   a_.embed(kCall.data(), kCall.size());
-  stub_calls_.push_back({a_.offset(), stub});
+  stub_calls_.push_back({a_.offset(), stub, static_cast<u32>(records_.sites.size())});
+  return new_site(p, &a);
 }
 
 /// The same by shared code, which finds its Site by the address it returns to.
@@ -273,9 +275,7 @@ RegionEmitter::HostOperand RegionEmitter::probe_by_call(const PlannedInstruction
   const ProbeStubs::Result result =
       form == AddressForm::kBase ? ProbeStubs::kDelta : ProbeStubs::kAddress;
   const bool write = a.write || (group != nullptr && group->write);
-  call_stub(cpu_.frame.probe_stubs[ProbeStubs::index(write, result, span)]);
-  Site& site = new_site(p, &a);
-  site.call = static_cast<u32>(a_.offset());
+  Site& site = call_stub(cpu_.frame.probe_stubs[ProbeStubs::index(write, result, span)], p, a);
   if (flags_.in == FlagsIn::kRecipe) site.recipe = flags_.recipe;
 
   HostOperand operand;

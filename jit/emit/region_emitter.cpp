@@ -33,14 +33,19 @@ RegionEmitter::RegionEmitter(Cpu& cpu, const RegionPlan& plan, const TranslatorO
       region_(&region),
       cache_(cache),
       storage_(storage),
-      chunk_(cache.current()),
+      records_(*cache.current().records),
       code_(storage.code),
       a_(storage.assembler),
-      starts_(plan.blocks.size()),
+      starts_(plan.blocks.size(), &storage.notes),
       block_labels_(storage.block_labels),
       map_(storage.map),
       exits_apart_(storage.exits_apart),
-      out_of_line_(storage.out_of_line) {
+      out_of_line_(storage.out_of_line),
+      ends_(&storage.notes),
+      exits_(&storage.notes),
+      resumes_(&storage.notes),
+      resumes_behind_(&storage.notes),
+      stub_calls_(&storage.notes) {
   block_labels_.clear();
   map_.clear();
   exits_apart_.clear();
@@ -115,6 +120,7 @@ void RegionEmitter::turn_round(const Gp& to, const Gp& from, unsigned by, unsign
 bool emit_region(Cpu& cpu, const RegionPlan& plan, const TranslatorOptions& options,
                  TranslatedRegion& region, CodeCache& cache, EmitterStorage& storage,
                  EmittedCode* report) {
+  storage.notes.release();
   return RegionEmitter(cpu, plan, options, region, cache, storage).emit(report);
 }
 
@@ -176,6 +182,7 @@ bool RegionEmitter::emit(EmittedCode* report) {
     const i64 distance = static_cast<const u8*>(call.stub) - (place.main + call.end);
     const i32 encoded = static_cast<i32>(distance);
     std::memcpy(storage_.main.get() + call.end - 4, &encoded, 4);
+    cache_.add_call(place.main + call.end, call.site);
   }
   cache_.write(place, {main->data(), main->bufferSize()}, {rare_->data(), rare_->bufferSize()});
   const auto address = [&](const Label& label) {
@@ -252,20 +259,6 @@ Label RegionEmitter::end_of_instruction() {
   InstructionEnd& end = ends_.back();
   if (!end.label.isValid()) end.label = a_.newLabel();
   return end.label;
-}
-
-/// Adds 1 to a counter where the host's flags are free.
-void RegionEmitter::count(u64& counter) {
-  a_.mov(kScratch, Imm(reinterpret_cast<u64>(&counter)));
-  a_.add(x86::ptr(kScratch, 0, 8), 1);
-}
-/// The same for runs of a block, whose flags may be live.
-void RegionEmitter::count_block() {
-  std::deque<u64>& blocks = region_->counters->blocks;
-  a_.mov(kPointer, Imm(reinterpret_cast<u64>(&blocks.emplace_back(0))));
-  a_.mov(kScratch, x86::ptr(kPointer, 0, 8));
-  a_.lea(kScratch, x86::ptr(kScratch, 1));
-  a_.mov(x86::ptr(kPointer, 0, 8), kScratch);
 }
 
 void RegionEmitter::emit_instruction(const PlannedInstruction& p) {

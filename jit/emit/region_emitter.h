@@ -3,6 +3,7 @@
 
 #include <asmjit/asmjit.h>
 
+#include <memory_resource>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -29,6 +30,9 @@ struct EmitterStorage {
   CodeMap map;
   OutOfLine exits_apart{map}, out_of_line{map};
   std::vector<asmjit::Label> block_labels;
+  static constexpr std::size_t kNotesBytes = std::size_t{128} << 10;  ///< more than most need
+  std::unique_ptr<std::byte[]> notes_room{new std::byte[kNotesBytes]};
+  std::pmr::monotonic_buffer_resource notes{notes_room.get(), kNotesBytes};
 };
 
 // Sequences that regions and stubs share; a stub's return address lies `pushed` bytes above the
@@ -122,7 +126,7 @@ class RegionEmitter {
   HostOperand probe_by_call(const PlannedInstruction& p, const PlannedAccess& a,
                             const Address& address);
   void keep_delta(const AccessGroup& group, const Address& address);
-  void call_stub(const void* stub);
+  Site& call_stub(const void* stub, const PlannedInstruction& p, const PlannedAccess& a);
   void check_segment(const PlannedAccess& a, const Address& address, const Label& cannot);
   /// The rare part of a probe.
   struct SlowAccess {
@@ -202,7 +206,7 @@ class RegionEmitter {
   TranslatedRegion* region_;
   CodeCache& cache_;
   EmitterStorage& storage_;
-  CodeCache::Chunk& chunk_;
+  CodeCache::Records& records_;
   asmjit::CodeHolder& code_;
   asmjit::Section* rare_ = nullptr;  ///< where code that seldom runs is emitted
   asmjit::x86::Assembler& a_;
@@ -215,7 +219,7 @@ class RegionEmitter {
     FlagsState flags;
     unsigned pending = 0;
   };
-  std::vector<Start> starts_;
+  std::pmr::vector<Start> starts_;
   std::vector<Label>& block_labels_;
   CodeMap& map_;
   OutOfLine& exits_apart_;  ///< emitted behind the blocks, still in the main line
@@ -238,20 +242,21 @@ class RegionEmitter {
   };
   Label end_of_instruction();
   std::size_t end_index() const { return ends_.size() - 1; }
-  std::vector<InstructionEnd> ends_;
+  std::pmr::vector<InstructionEnd> ends_;
   struct PendingExit {
     ExitRecord* record;
     Label jump, other, exit;
   };
-  std::vector<PendingExit> exits_;
-  std::vector<std::pair<Site*, Label>> resumes_;
-  std::vector<std::pair<Site*, std::size_t>> resumes_behind_;  ///< by index in ends_
+  std::pmr::vector<PendingExit> exits_;
+  std::pmr::vector<std::pair<Site*, Label>> resumes_;
+  std::pmr::vector<std::pair<Site*, std::size_t>> resumes_behind_;  ///< by index in ends_
   /// A call of a stub whose distance is known when the region has its place.
   struct StubCall {
     std::size_t end;  ///< offset of the byte behind it, in the main line
     const void* stub;
+    u32 site;  ///< index in the chunk of the cache
   };
-  std::vector<StubCall> stub_calls_;
+  std::pmr::vector<StubCall> stub_calls_;
   Label retired_;  ///< leaves at the start of the region
   Label short_;    ///< the same when the budget does not cover it
   Label body_;     ///< behind the guard
