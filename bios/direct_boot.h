@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "bios/board_description.h"
+#include "bios/boot_module.h"
 #include "bios/boot_state.h"
 #include "bios/bytes.h"
 #include "bios/e820.h"
@@ -26,12 +27,6 @@ struct PlacedTables {
 /// Puts ACPI, SMBIOS and MP tables into RAM: anchors at F0000h, tables in the last pages of the
 /// RAM below 4 GiB. The board must make F0000h..FFFFFh show RAM (PAM0 = 30h).
 Result<PlacedTables> place_tables(GuestMemory& memory, const BoardDescription& board);
-
-/// An initial RAM disk or multiboot module.
-struct BootModule {
-  Bytes bytes;
-  std::string command_line;
-};
 
 /// "file args,file args": what -initrd means for multiboot and PVH kernels. A comma inside is
 /// written twice.

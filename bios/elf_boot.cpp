@@ -23,12 +23,12 @@ Result<u64> put_start_info(RamLoader& loader, const DirectBoot& boot) {
   Bytes module_list;
   for (const BootModule& module : boot.modules) {
     const auto address =
-        loader.put_high("boot module", module.bytes, kPageSize, kMiB, loader.top());
+        loader.put_high("boot module", *module.contents, kPageSize, kMiB, loader.top());
     if (!address) return address.error();
     const auto text = put_text("module command line", module.command_line);
     if (!text) return text.error();
     append64(module_list, *address);
-    append64(module_list, module.bytes.size());
+    append64(module_list, module.contents->size());
     append64(module_list, *text);
     append64(module_list, 0);
   }

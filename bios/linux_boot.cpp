@@ -136,7 +136,7 @@ Result<void> put_initrd(RamLoader& loader, const DirectBoot& boot, const Header&
     return error("Linux takes one initial RAM disk, {} were given; join them into one file",
                  boot.modules.size());
   }
-  const Bytes& initrd = boot.modules.front().bytes;
+  const ModuleContents& initrd = *boot.modules.front().contents;
   const u64 last = header.version >= 0x203 ? peek(boot.kernel, kInitrdAddrMax, 4) : 0x37ffffff;
   const auto address = loader.put_high("initial RAM disk", initrd, kPageSize, kHighLoad, last + 1);
   if (!address) return address.error();

@@ -92,12 +92,13 @@ Result<u64> put_text(RamLoader& loader, const std::string& what, const std::stri
 Result<void> add_modules(RamLoader& loader, const DirectBoot& boot, Bytes& info) {
   Bytes list;
   for (const BootModule& module : boot.modules) {
-    const auto address = loader.put_low("boot module", module.bytes, kPageSize, kMiB, loader.top());
+    const auto address =
+        loader.put_low("boot module", *module.contents, kPageSize, kMiB, loader.top());
     if (!address) return address.error();
     const auto text = put_text(loader, "module command line", module.command_line);
     if (!text) return text.error();
     append32(list, *address);
-    append32(list, *address + module.bytes.size());
+    append32(list, *address + module.contents->size());
     append32(list, *text);
     append32(list, 0);
   }

@@ -28,10 +28,8 @@ bool RamLoader::holds(u64 address) const {
   return claim != nullptr && claim->first != 0 && claim->first != kConventionalEnd;
 }
 
-Result<void> RamLoader::put(const std::string& what, u64 address, std::span<const u8> bytes,
-                            u64 memory_size) {
-  const u64 size = std::max<u64>(bytes.size(), memory_size);
-  if (size == 0) return {};
+/// RAM for `what`, where nothing else is.
+Result<std::span<u8>> RamLoader::claim(const std::string& what, u64 address, u64 size) {
   if (address >= top_ || size > top_ - address) {
     return error("{} needs {} bytes at {:#x}, but usable RAM ends at {:#x}; use a larger -m", what,
                  size, address, top_);
@@ -41,13 +39,21 @@ Result<void> RamLoader::put(const std::string& what, u64 address, std::span<cons
     return error("{} ({:#x}-{:#x}) overlaps {} ({:#x}-{:#x}); the image is damaged or does not fit",
                  what, address, end - 1, other->what, other->first, other->end - 1);
   }
-  const auto ram = memory_.ram_span().subspan(address, size);
-  std::copy(bytes.begin(), bytes.end(), ram.begin());
-  std::fill(ram.begin() + static_cast<std::ptrdiff_t>(bytes.size()), ram.end(), u8{0});
-  memory_.note_write(address, size);
   const auto place = std::find_if(claims_.begin(), claims_.end(),
                                   [&](const Claim& claim) { return claim.first > address; });
   claims_.insert(place, {address, end, what});
+  memory_.note_write(address, size);
+  return memory_.ram_span().subspan(address, size);
+}
+
+Result<void> RamLoader::put(const std::string& what, u64 address, std::span<const u8> bytes,
+                            u64 memory_size) {
+  const u64 size = std::max<u64>(bytes.size(), memory_size);
+  if (size == 0) return {};
+  const auto ram = claim(what, address, size);
+  if (!ram) return ram.error();
+  std::copy(bytes.begin(), bytes.end(), ram->begin());
+  std::fill(ram->begin() + static_cast<std::ptrdiff_t>(bytes.size()), ram->end(), u8{0});
   return {};
 }
 
@@ -57,38 +63,59 @@ void RamLoader::overwrite(u64 address, std::span<const u8> bytes) {
   memory_.note_write(address, bytes.size());
 }
 
-Result<u64> RamLoader::put_low(const std::string& what, std::span<const u8> bytes, u64 alignment,
-                               u64 low, u64 high) {
-  const u64 size = std::max<u64>(1, bytes.size());
+Result<u64> RamLoader::lowest(const std::string& what, u64 size, u64 alignment, u64 low,
+                              u64 high) const {
   high = std::min(high, top_);
   u64 address = align_up(low, alignment);
   while (address < high && size <= high - address) {
     const Claim* other = overlapping(address, address + size);
-    if (other == nullptr) {
-      if (auto done = put(what, address, bytes, size); !done) return done.error();
-      return address;
-    }
+    if (other == nullptr) return address;
     address = align_up(other->end, alignment);
   }
   return error("no room for {} ({} bytes) between {:#x} and {:#x}; use a larger -m or a smaller {}",
                what, size, low, high, what);
 }
 
-Result<u64> RamLoader::put_high(const std::string& what, std::span<const u8> bytes, u64 alignment,
-                                u64 low, u64 high) {
-  const u64 size = std::max<u64>(1, bytes.size());
+Result<u64> RamLoader::highest(const std::string& what, u64 size, u64 alignment, u64 low,
+                               u64 high) const {
   u64 end = std::min(high, top_);
   while (end >= size && ((end - size) & ~(alignment - 1)) >= low) {
     const u64 address = (end - size) & ~(alignment - 1);
     const Claim* other = overlapping(address, address + size);
-    if (other == nullptr) {
-      if (auto done = put(what, address, bytes, size); !done) return done.error();
-      return address;
-    }
+    if (other == nullptr) return address;
     end = other->first;
   }
   return error("no room for {} ({} bytes) between {:#x} and {:#x}; use a larger -m or a smaller {}",
                what, size, low, high, what);
+}
+
+Result<u64> RamLoader::put_low(const std::string& what, std::span<const u8> bytes, u64 alignment,
+                               u64 low, u64 high) {
+  const u64 size = std::max<u64>(1, bytes.size());
+  const auto address = lowest(what, size, alignment, low, high);
+  if (!address) return address;
+  if (auto done = put(what, *address, bytes, size); !done) return done.error();
+  return address;
+}
+
+Result<u64> RamLoader::put_module(const std::string& what, u64 address,
+                                  const ModuleContents& module) {
+  const auto ram = claim(what, address, std::max<u64>(1, module.size()));
+  if (!ram) return ram.error();
+  if (auto done = module.read(ram->first(module.size())); !done) return done.error();
+  return address;
+}
+
+Result<u64> RamLoader::put_low(const std::string& what, const ModuleContents& module, u64 alignment,
+                               u64 low, u64 high) {
+  const auto address = lowest(what, std::max<u64>(1, module.size()), alignment, low, high);
+  return address ? put_module(what, *address, module) : address;
+}
+
+Result<u64> RamLoader::put_high(const std::string& what, const ModuleContents& module,
+                                u64 alignment, u64 low, u64 high) {
+  const auto address = highest(what, std::max<u64>(1, module.size()), alignment, low, high);
+  return address ? put_module(what, *address, module) : address;
 }
 
 namespace {

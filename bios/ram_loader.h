@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "bios/boot_module.h"
 #include "bios/boot_state.h"
 #include "bios/bytes.h"
 #include "memory/guest_memory.h"
@@ -27,9 +28,11 @@ class RamLoader {
   /// The same at the lowest free address in [`low`, `high`), aligned.
   Result<u64> put_low(const std::string& what, std::span<const u8> bytes, u64 alignment, u64 low,
                       u64 high);
+  Result<u64> put_low(const std::string& what, const ModuleContents& module, u64 alignment, u64 low,
+                      u64 high);
   /// The same at the highest free address.
-  Result<u64> put_high(const std::string& what, std::span<const u8> bytes, u64 alignment, u64 low,
-                       u64 high);
+  Result<u64> put_high(const std::string& what, const ModuleContents& module, u64 alignment,
+                       u64 low, u64 high);
   /// Replaces bytes of something put here before, whose address had to be known first.
   void overwrite(u64 address, std::span<const u8> bytes);
   /// Whether `address` is inside something put here.
@@ -42,6 +45,10 @@ class RamLoader {
     std::string what;
   };
   const Claim* overlapping(u64 first, u64 end) const;
+  Result<std::span<u8>> claim(const std::string& what, u64 address, u64 size);
+  Result<u64> lowest(const std::string& what, u64 size, u64 alignment, u64 low, u64 high) const;
+  Result<u64> highest(const std::string& what, u64 size, u64 alignment, u64 low, u64 high) const;
+  Result<u64> put_module(const std::string& what, u64 address, const ModuleContents& module);
 
   GuestMemory& memory_;
   u64 top_;

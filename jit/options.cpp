@@ -7,7 +7,7 @@ namespace dragoman {
 namespace {
 
 constexpr TranslatorOptionInfo kInfos[] = {
-    {"cache", "size of the code cache, 1M to 1G (256M)"},
+    {"cache", "memory for code and what is known of it, 1M to 1G (384M)"},
     {"threshold", "runs of a block before it is translated, 1 to 1000000 (6)"},
     {"superblock_threshold", "counted runs of a block before it heads a superblock (1000)"},
     {"links", "jumps from block to block without a look-up"},

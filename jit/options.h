@@ -12,7 +12,7 @@
 namespace dragoman {
 
 struct TranslatorOptions {
-  u64 cache_bytes = 256 * kMiB;       ///< of host code, tables of the blocks not included
+  u64 cache_bytes = 384 * kMiB;       ///< of host code, its records, and decoded blocks
   u32 runs_before_translation = 6;    ///< of a block by the interpreter
   u32 runs_before_superblock = 1000;  ///< of a counted block before it becomes a head
   bool links = true;                  ///< jumps from block to block without a look-up

@@ -31,6 +31,11 @@ constexpr u32 kMxcsrMasks = 0x1f80;
 /// An exit that was linked so often in one context and then in another looks its target up.
 constexpr u8 kMostLinks = 4;
 
+/// A third of the memory for translations goes into the decoded blocks they are made from, which a
+/// working guest needs at least some of.
+constexpr u64 kLeastBlockBytes = 16 * kMiB;
+constexpr u64 block_share(u64 bytes) { return bytes / 3; }
+
 u32 code_limit(const Cpu& cpu) { return cpu.code64() ? 0 : cpu.state.segments[kCs].limit; }
 
 }  // namespace
@@ -125,10 +130,12 @@ struct TranslatorCalls {
 Translator::Translator(Cpu& cpu, const TranslatorOptions& options)
     : cpu_(cpu),
       options_(options),
-      cache_(options.cache_bytes),
+      cache_(options.cache_bytes - block_share(options.cache_bytes)),
       storage_(make_emitter_storage()),
       interpreted_(static_cast<std::size_t>(Operation::kCount)) {
   cpu_.jump_table.clear();
+  TranslatorAccess::blocks(cpu_).set_bound(
+      std::max(block_share(options.cache_bytes), kLeastBlockBytes));
   if (place_stubs()) cpu_.set_translation(this, options.runs_before_translation);
 }
 

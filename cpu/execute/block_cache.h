@@ -75,7 +75,9 @@ class BlockCache {
   /// Forgets everything; not while a block is executed.
   void clear();
   /// True when the cache should be cleared before the next insert.
-  bool full() const { return used_ + kSpare > kBytes; }
+  bool full() const { return used_ + kSpare > bound_; }
+  /// Blocks shall take about so much memory at most; 128 MiB unless told.
+  void set_bound(std::size_t bytes) { bound_ = bytes < kBytes ? bytes : kBytes; }
 
   /// Told about blocks that go; may be null.
   void set_translation(Translation* translation) { translation_ = translation; }
@@ -118,7 +120,7 @@ class BlockCache {
 
   std::vector<PageCode> pages_;
   std::byte* const memory_of_blocks_;  ///< kBytes, taken as needed from the front
-  std::size_t used_ = 0;
+  std::size_t used_ = 0, bound_ = kBytes;
   u64 generation_ = 1;
   Translation* translation_ = nullptr;
 };

@@ -382,14 +382,14 @@ Result<void> Session::open_kernel() {
   config.command_line = options_.append;
   if (!options_.initrd.empty()) {
     if (is_linux_kernel(config.kernel)) {
-      auto initrd = read_whole_file(options_.initrd, "initial RAM disk", kMaxKernelBytes);
+      auto initrd = module_of_file(options_.initrd, "initial RAM disk", kMaxKernelBytes);
       if (!initrd) return host_problem(initrd.error());
       config.modules.push_back({initrd.take(), ""});
     } else {
       for (const ModuleName& module : parse_module_list(options_.initrd)) {
-        auto bytes = read_whole_file(module.path, "boot module", kMaxKernelBytes);
-        if (!bytes) return host_problem(bytes.error());
-        config.modules.push_back({bytes.take(), module.command_line});
+        auto contents = module_of_file(module.path, "boot module", kMaxKernelBytes);
+        if (!contents) return host_problem(contents.error());
+        config.modules.push_back({contents.take(), module.command_line});
       }
     }
   }

@@ -1,7 +1,10 @@
 // Direct boot: Linux, multiboot, PVH and ELF images built here, good and bad ones.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <random>
 #include <string>
 
@@ -37,7 +40,8 @@ struct Machine {
   DirectBoot boot;
 };
 
-void expect_error(const Result<BootState>& result, const std::string& part) {
+template <class T>
+void expect_error(const Result<T>& result, const std::string& part) {
   ASSERT_FALSE(result.ok());
   EXPECT_NE(result.error().message.find(part), std::string::npos) << result.error().message;
 }
@@ -167,6 +171,41 @@ TEST(Linux, LongCommandLinesAndManyInitrdsAreRefused) {
   expect_error(boot_linux(*m.memory, m.boot), "one initial RAM disk");
   m.load({{Bytes(60 * kMiB), ""}});
   expect_error(boot_linux(*m.memory, m.boot), "no room for initial RAM disk");
+}
+
+TEST(BootModules, OfFilesAreReadWhenTheMachineStarts) {
+  const std::string path = testing::TempDir() + "boot_module_" + std::to_string(getpid());
+  std::ofstream(path) << "first contents";
+  const auto contents = module_of_file(path, "boot module", kMiB);
+  ASSERT_TRUE(contents) << contents.error().message;
+  EXPECT_EQ((*contents)->size(), 14u);
+  Bytes got(14);
+  ASSERT_TRUE((*contents)->read(got));
+  EXPECT_EQ(std::string(got.begin(), got.end()), "first contents");
+
+  std::ofstream(path) << "other contents";
+  ASSERT_TRUE((*contents)->read(got));
+  EXPECT_EQ(std::string(got.begin(), got.end()), "other contents");
+
+  std::ofstream(path) << "short";
+  Machine m;
+  const Bytes image = linux_image(0x20f, true);
+  m.boot.kernel = image;
+  m.load({BootModule(*contents, "")});
+  expect_error(boot_linux(*m.memory, m.boot), "has become shorter than the 14 bytes");
+  std::remove(path.c_str());
+}
+
+TEST(BootModules, WhatCannotBeUsedIsSaid) {
+  const std::string folder = testing::TempDir();
+  expect_error(module_of_file(folder + "/none", "boot module", kMiB),
+               "cannot open the boot module");
+  expect_error(module_of_file(folder, "boot module", kMiB), "not a readable file");
+  expect_error(module_of_file("/dev/null", "boot module", kMiB), "is empty");
+  const std::string path = folder + "boot_module_large_" + std::to_string(getpid());
+  std::ofstream(path) << std::string(2000, 'x');
+  expect_error(module_of_file(path, "boot module", 1000), "is larger than");
+  std::remove(path.c_str());
 }
 
 TEST(Linux, RealKernel) {
@@ -447,8 +486,10 @@ TEST(RamLoader, PlacesAroundWhatIsThere) {
   EXPECT_EQ(*loader.put_low("b", Bytes(0x1001), kPageSize, kMiB, 4 * kMiB), 0x102000u);
   EXPECT_EQ(*loader.put_low("c", Bytes(0x1000), kPageSize, kMiB, 4 * kMiB), 0x100000u);
   ASSERT_TRUE(loader.put("d", 0x3ff000, Bytes(0x1000, 1)).ok());
-  EXPECT_EQ(*loader.put_high("e", Bytes(0x800), kPageSize, kMiB, ~u64{0}), 0x3fe000u);
-  EXPECT_FALSE(loader.put_high("f", Bytes(4 * kMiB), 16, 0, ~u64{0}).ok());
+  EXPECT_EQ(*loader.put_high("e", *BootModule(Bytes(0x800), "").contents, kPageSize, kMiB, ~u64{0}),
+            0x3fe000u);
+  EXPECT_FALSE(
+      loader.put_high("f", *BootModule(Bytes(4 * kMiB), "").contents, 16, 0, ~u64{0}).ok());
   EXPECT_FALSE(loader.put("g", 0x101fff, Bytes(1)).ok());
   EXPECT_TRUE(loader.holds(0x101fff));
   EXPECT_FALSE(loader.holds(0x200000));
