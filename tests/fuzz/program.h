@@ -50,7 +50,7 @@ struct FuzzLayout {
   static constexpr u64 kRam = 0x40000;
   static constexpr u64 kIdt = 0x1000, kGdt = 0x2000, kTss = 0x2100, kHandlers = 0x2800;
   static constexpr u64 kSystemCall = 0x2900, kKernelStack = 0x4000, kEventStack = 0x5000;
-  static constexpr u64 kTables = 0x5000;
+  static constexpr u64 kTables = 0x5000, kTablesBytes = 0x4000;
   static constexpr u64 kCode = 0x10000, kCodeBytes = 0x2000;
   /// Eight pages; with paging the third is read-only, the fifth not present, the seventh the
   /// supervisor's.
