@@ -52,18 +52,19 @@ void note_access(std::vector<PlanNote>& notes, const RegionPlan& plan, const Pla
                  std::string_view what) {
   if (!a.present) return;
   const std::string_view direction = a.write ? "write" : "read";
+  const std::string bytes = fmt::format("{} byte{}", a.bytes, a.bytes == 1 ? "" : "s");
   if (a.group < 0) {
     notes.push_back(
-        {"probe", fmt::format("{}: {} of {} bytes, a probe of its own", what, direction, a.bytes)});
+        {"probe", fmt::format("{}: {} of {}, a probe of its own", what, direction, bytes)});
   } else {
     const AccessGroup& g = plan.groups[static_cast<std::size_t>(a.group)];
     if (a.leader) {
       notes.push_back(
-          {"leader", fmt::format("{}: {} of {} bytes, probes {} bytes for {} accesses (group {})",
-                                 what, direction, a.bytes, g.high - g.low, g.members, a.group)});
+          {"leader", fmt::format("{}: {} of {}, probes {} bytes for {} accesses (group {})", what,
+                                 direction, bytes, g.high - g.low, g.members, a.group)});
     } else {
-      notes.push_back({"member", fmt::format("{}: {} of {} bytes at {:+}, no probe (group {})",
-                                             what, direction, a.bytes, a.offset, a.group)});
+      notes.push_back({"member", fmt::format("{}: {} of {} at {:+}, no probe (group {})", what,
+                                             direction, bytes, a.offset, a.group)});
     }
   }
   if (a.aligned) notes.push_back({"aligned", fmt::format("aligned to {} or #GP", a.bytes)});

@@ -55,16 +55,31 @@ struct CodeRange {
 /// How often parts of a region ran. Its code counts when TranslatorOptions::counters is on; the
 /// addresses of the counters are built in, which is why they are in deques.
 struct RegionCounters {
+  struct Target {
+    u64 rip = 0;
+    u64 samples = 0;
+  };
   struct Exit {
     u64 rip = 0;  ///< where it leads, 0 when only known as it runs
     ExitKind kind{};
     i16 block = -1;
     i16 instruction = -1;  ///< -1: behind the last one
     u64 count = 0;
+    i32 until_sample = 0;  ///< passes; where it led is looked at when this is below zero
+    std::vector<Target> targets = {};  ///< of an indirect one, where it led when it was looked at
+
+    /// It leads to `target` this time. Which pass is looked at next is left to chance, as guests
+    /// repeat themselves.
+    void sample(u64 target);
+    /// `count` shared out by the samples.
+    u64 times(const Target& target) const;
   };
   u64 entries = 0;         ///< entered from outside
   std::deque<u64> blocks;  ///< of the plan, in its order
   std::deque<Exit> exits;  ///< in the order of the code
+  /// Left from an instruction the interpreter executed: system calls, interrupt returns, far jumps.
+  Exit handled;
+  const void* sample_stub = nullptr;  ///< calls Exit::sample, see emit_sample_stub
 };
 
 /// A region just translated. Everything it points to is gone when the call returns, except the

@@ -120,11 +120,18 @@ struct TranslatorCalls {
       return HandlerOutcome::kLeave;
     }
     if (disturbed || cpu.state.activity != Activity::kRunning) return HandlerOutcome::kLeave;
+    if (RegionCounters* const counters = site->region->counters.get()) {
+      ++counters->handled.count;
+      if (--counters->handled.until_sample < 0) counters->handled.sample(cpu.state.rip());
+    }
     return HandlerOutcome::kDispatch;
   }
 
   /// Where a region goes on whose pages may have moved since it ran last.
   static const u8* guard(Translator* t, TranslatedRegion* region) { return t->guard(*region); }
+
+  /// Where an indirect branch of a region that counts goes this time.
+  static void sample(Translator*, RegionCounters::Exit* exit, u64 target) { exit->sample(target); }
 };
 
 Translator::Translator(Cpu& cpu, const TranslatorOptions& options)
@@ -148,6 +155,7 @@ bool Translator::place_stubs() {
   targets.access = reinterpret_cast<const void*>(&TranslatorCalls::access);
   targets.interpret = reinterpret_cast<const void*>(&TranslatorCalls::interpret);
   targets.guard = reinterpret_cast<const void*>(&TranslatorCalls::guard);
+  targets.sample = reinterpret_cast<const void*>(&TranslatorCalls::sample);
   state_exit_.kind = ExitKind::kState;
   no_target_exit_.kind = ExitKind::kNoTarget;
   targets.state_exit = &state_exit_;
@@ -171,6 +179,7 @@ bool Translator::place_stubs() {
   f.vectors_stub = place(emit_vectors_stub(cpu_));
   f.guard_stub = place(emit_guard_stub(cpu_, targets));
   f.interpret_stub = place(emit_interpret_stub(cpu_, targets));
+  if (options_.counters) sample_stub_ = place(emit_sample_stub(cpu_, targets));
   enter_ = reinterpret_cast<Enter>(reinterpret_cast<u64>(enter));
   return all;
 }
@@ -251,7 +260,10 @@ TranslatedRegion* Translator::translate(Block& block, const RegionRequest& reque
     runs_left(region) = static_cast<i32>(options_.runs_before_superblock);
   }
   region.first_exit = static_cast<u32>(exits);
-  if (options_.counters) region.counters = std::make_shared<RegionCounters>();
+  if (options_.counters) {
+    region.counters = std::make_shared<RegionCounters>();
+    region.counters->sample_stub = sample_stub_;
+  }
   EmittedCode emitted;
   if (!emit_region(cpu_, plan, options_, region, cache_, *storage_,
                    observer_ != nullptr ? &emitted : nullptr)) {

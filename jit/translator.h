@@ -158,8 +158,9 @@ class Translator final : public Translation {
   std::pmr::monotonic_buffer_resource plan_memory_{plan_room_.get(), kPlanBytes};
   RegionObserver* observer_ = nullptr;
   u64 region_ids_ = 0;
-  u32 next_counter_ = 0;  ///< given out last; 0 stands for none
-  u32 samples_ = 0;       ///< of what was running
+  u32 next_counter_ = 0;               ///< given out last; 0 stands for none
+  const void* sample_stub_ = nullptr;  ///< of regions that count, see emit_sample_stub
+  u32 samples_ = 0;                    ///< of what was running
   /// Regions that count their runs for some time, to become superblocks.
   struct Profile {
     std::vector<TranslatedRegion*> regions;

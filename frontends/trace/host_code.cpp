@@ -186,8 +186,15 @@ std::vector<HostLine> HostCode::lines(const RecordedRegion& region, std::size_t 
         };
         bool counter = is(region.counters->entries);
         for (const u64& block : region.counters->blocks) counter |= is(block);
-        for (const auto& exit : region.counters->exits) counter |= is(exit.count);
-        if (counter) {
+        const bool sample =
+            static_cast<u64>(op.imm) == reinterpret_cast<u64>(region.counters->sample_stub);
+        for (const auto& exit : region.counters->exits) {
+          counter |= is(exit.count) || static_cast<u64>(op.imm) == reinterpret_cast<u64>(&exit);
+        }
+        if (sample) {
+          line.note = "notes where the branch goes";
+          line.topic = "counter";
+        } else if (counter) {
           line.note = "a counter of this trace";
           line.topic = "counter";
         }

@@ -1,14 +1,17 @@
 #include "frontends/trace/timeline.h"
 
+#include <algorithm>
+
 namespace dragoman {
 
 std::string_view timeline_count_name(TimelineCount count) {
   static constexpr std::array<std::string_view, kTimelineCounts> kNames = {
-      "real mode",    "protected mode", "kernel",     "user",
-      "exceptions",   "page faults",    "interrupts", "software interrupts",
-      "device reads", "device writes",  "port reads", "port writes",
-      "page walks",   "failed walks",   "flushes",    "translations",
-      "retired"};
+      "real mode",    "protected mode", "kernel",
+      "user",         "halted",         "exceptions",
+      "page faults",  "interrupts",     "software interrupts",
+      "device reads", "device writes",  "port reads",
+      "port writes",  "page walks",     "failed walks",
+      "flushes",      "translations",   "retired"};
   return kNames[static_cast<std::size_t>(count)];
 }
 
@@ -28,6 +31,19 @@ Timeline::Counts& Timeline::slot(u64 ns) {
   const std::size_t at = ns / slot_ns_;
   if (at >= slots_.size()) slots_.resize(at + 1);
   return slots_[at];
+}
+
+void Timeline::spend(u64 from_ns, u64 to_ns, TimelineCount what) {
+  if (to_ns <= from_ns) return;
+  (void)slot(to_ns - 1);  // now all of it fits
+  const std::size_t index = static_cast<std::size_t>(what);
+  for (u64 at = from_ns; at < to_ns;) {
+    const u64 end = std::min(to_ns, (at / slot_ns_ + 1) * slot_ns_);
+    below_us_[index] += end - at;
+    slots_[at / slot_ns_][index] += static_cast<u32>(below_us_[index] / 1000);
+    below_us_[index] %= 1000;
+    at = end;
+  }
 }
 
 void Timeline::add_event(const TraceTime& time, const FaultRecord& record) {

@@ -14,11 +14,12 @@ namespace dragoman {
 
 /// What is counted in every slice of time.
 enum class TimelineCount : u8 {
-  kSlicesReal,       ///< run loop slices that began in real or virtual-8086 mode
-  kSlicesProtected,  ///< in 16- and 32-bit protected mode and compatibility mode
-  kSlicesKernel,     ///< in 64-bit mode at CPL 0
-  kSlicesUser,       ///< at CPL 3
-  kExceptions,       ///< other than page faults
+  kTimeReal,       ///< microseconds in real or virtual-8086 mode
+  kTimeProtected,  ///< in 16- and 32-bit protected mode and compatibility mode
+  kTimeKernel,     ///< in 64-bit mode at CPL 0
+  kTimeUser,       ///< at CPL 3
+  kTimeHalted,     ///< behind HLT or MWAIT
+  kExceptions,     ///< other than page faults
   kPageFaults,
   kInterrupts,
   kSoftwareInterrupts,
@@ -60,6 +61,8 @@ class Timeline {
   explicit Timeline(u64 events) : half_(events / 2 + 1) {}
 
   void count(u64 ns, TimelineCount what) { ++slot(ns)[static_cast<std::size_t>(what)]; }
+  /// Adds the time from `from` to `to`, in microseconds, to the slots it covers.
+  void spend(u64 from_ns, u64 to_ns, TimelineCount what);
   void add_event(const TraceTime& time, const FaultRecord& record);
   void add_phase(const TraceTime& time, std::string name) { phases_.push_back({time, name}); }
 
@@ -79,6 +82,7 @@ class Timeline {
   u64 half_;
   u64 slot_ns_ = 1'000'000;
   std::vector<Counts> slots_;
+  std::array<u64, kTimelineCounts> below_us_{};  ///< nanoseconds spent and not yet counted
   std::vector<Phase> phases_;
   std::vector<Event> first_, newest_;
   std::size_t newest_at_ = 0;

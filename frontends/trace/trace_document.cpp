@@ -337,6 +337,21 @@ class TraceDocument::Writer {
     j["groups"] = std::move(groups);
   }
 
+  /// Where an exit led that has no address of its own, most frequent first.
+  void add_targets(json& item, const RegionCounters::Exit& exit) const {
+    if (exit.targets.empty()) return;
+    auto sorted = exit.targets;
+    std::stable_sort(sorted.begin(), sorted.end(),
+                     [](const auto& a, const auto& b) { return a.samples > b.samples; });
+    json targets = json::array();
+    for (const auto& target : sorted) {
+      json t = {{"rip", hex(target.rip)}, {"count", exit.times(target)}};
+      add_symbol(t, target.rip);
+      targets.push_back(std::move(t));
+    }
+    item["targets"] = std::move(targets);
+  }
+
   void add_exits(json& j, const RecordedRegion& r) const {
     json exits = json::array();
     if (r.counters != nullptr) {
@@ -352,6 +367,13 @@ class TraceDocument::Writer {
         for (const auto& link : r.links) {
           if (link.rip == exit.rip && exit.kind != ExitKind::kHot) item["to"] = link.to;
         }
+        add_targets(item, exit);
+        exits.push_back(std::move(item));
+      }
+      if (const auto& exit = r.counters->handled; exit.count != 0) {
+        json item = {
+            {"kind", "handler"}, {"count", exit.count}, {"block", -1}, {"instruction", -1}};
+        add_targets(item, exit);
         exits.push_back(std::move(item));
       }
     }
@@ -411,21 +433,20 @@ json trace_events(const TraceRecorder& recorder, const TraceContext& context) {
   constexpr int kProcess = 1, kPhases = 1, kTranslations = 2, kEvents = 3;
   json events = json::array();
   const auto us = [](u64 ns) { return static_cast<double>(ns) / 1000.0; };
-  const auto name_thread = [&](int thread, const char* name) {
+  // Every event has all six common members: some readers insist.
+  const auto add_metadata = [&](const char* what, int thread, const std::string& name) {
     events.push_back({{"ph", "M"},
-                      {"name", "thread_name"},
+                      {"name", what},
+                      {"cat", "__metadata"},
                       {"pid", kProcess},
                       {"tid", thread},
+                      {"ts", 0},
                       {"args", {{"name", name}}}});
   };
-  events.push_back({{"ph", "M"},
-                    {"name", "process_name"},
-                    {"pid", kProcess},
-                    {"tid", 0},
-                    {"args", {{"name", "Dragoman: " + context.command}}}});
-  name_thread(kPhases, "phases");
-  name_thread(kTranslations, "translations alive");
-  name_thread(kEvents, "exceptions and interrupts");
+  add_metadata("process_name", 0, "Dragoman: " + context.command);
+  add_metadata("thread_name", kPhases, "phases");
+  add_metadata("thread_name", kTranslations, "translations alive");
+  add_metadata("thread_name", kEvents, "exceptions and interrupts");
   const Timeline& t = recorder.timeline();
   const u64 end = recorder.totals().ns;
   for (std::size_t i = 0; i < t.phases().size(); ++i) {
@@ -484,8 +505,8 @@ json trace_events(const TraceRecorder& recorder, const TraceContext& context) {
   };
   using C = TimelineCount;
   const std::array<Track, 6> tracks = {
-      {{"where slices began",
-        {C::kSlicesReal, C::kSlicesProtected, C::kSlicesKernel, C::kSlicesUser}},
+      {{"where the processor was (us)",
+        {C::kTimeReal, C::kTimeProtected, C::kTimeKernel, C::kTimeUser, C::kTimeHalted}},
        {"exceptions and interrupts",
         {C::kExceptions, C::kPageFaults, C::kInterrupts, C::kSoftwareInterrupts}},
        {"device registers", {C::kDeviceReads, C::kDeviceWrites}},
@@ -499,6 +520,7 @@ json trace_events(const TraceRecorder& recorder, const TraceContext& context) {
         args[std::string(timeline_count_name(c))] = t.slots()[i][static_cast<std::size_t>(c)];
       events.push_back({{"ph", "C"},
                         {"name", track.name},
+                        {"cat", "counter"},
                         {"pid", kProcess},
                         {"tid", kEvents},
                         {"ts", us(i * t.slot_ns())},

@@ -90,6 +90,8 @@ json outline_of(json region, json& detail) {
   }
   json ways = json::array();  // exits that were taken: address, times, translation linked to
   for (const json& exit : region["exits"]) {
+    for (const json& target : exit.value("targets", json::array()))
+      ways.push_back({target["rip"], target["count"]});
     if (exit["count"] == 0 || exit["kind"] == "hot" || !exit.contains("rip")) continue;
     ways.push_back({exit["rip"], exit["count"]});
     if (exit.contains("to")) ways.back().push_back(exit["to"]);

@@ -222,6 +222,7 @@ void TraceRecorder::finish() {
   sampler_.stop();
   take_samples();
   const TraceTime end = now();
+  if (cpu_ != nullptr) spend_until_now(cpu_->state.activity != Activity::kRunning);
   totals_.executed = end.instructions;
   totals_.ns = end.ns;
   if (!options_.hottest) return;
@@ -237,11 +238,13 @@ void TraceRecorder::slice_began() {
   if (sampler_.waiting() > HostSampler::kRing / 2) take_samples();
   const bool real = cpu_->real_mode() || cpu_->v86();
   const bool user = !real && cpu_->cpl() == 3;
-  const TimelineCount mode = real             ? TimelineCount::kSlicesReal
-                             : user           ? TimelineCount::kSlicesUser
-                             : cpu_->code64() ? TimelineCount::kSlicesKernel
-                                              : TimelineCount::kSlicesProtected;
-  count(mode);
+  // It waited until now, or ran in the mode the slice before began in.
+  const Activity activity = cpu_->state.activity;
+  spend_until_now(activity == Activity::kHalted || activity == Activity::kMwait);
+  mode_ = real             ? TimelineCount::kTimeReal
+          : user           ? TimelineCount::kTimeUser
+          : cpu_->code64() ? TimelineCount::kTimeKernel
+                           : TimelineCount::kTimeProtected;
   // The first time a mode is seen begins a phase of the boot.
   struct Phase {
     bool reached;
@@ -261,6 +264,12 @@ void TraceRecorder::slice_began() {
     timeline_.add_phase(now(), phases[i - 1].name);
     break;
   }
+}
+
+void TraceRecorder::spend_until_now(bool halted) {
+  const u64 ns = now().ns;
+  timeline_.spend(spent_ns_, ns, halted ? TimelineCount::kTimeHalted : mode_);
+  spent_ns_ = ns;
 }
 
 void TraceRecorder::event_taken(const FaultRecord& record) {

@@ -132,6 +132,7 @@ class TraceRecorder final : public RegionObserver, public CpuObserver {
   };
   TraceTime now() const;
   void count(TimelineCount what) { timeline_.count(now().ns, what); }
+  void spend_until_now(bool halted);
   void take_samples();
   void drop_cold(std::size_t keep);
   RecordedRegion* find(u64 id);
@@ -152,7 +153,9 @@ class TraceRecorder final : public RegionObserver, public CpuObserver {
   std::map<u64, Placed> placed_;
   std::map<Key, unsigned> generations_;
   BoundedCounts<u64> pages_, devices_, ports_, spaces_;
-  unsigned level_ = 0;  ///< highest phase seen
+  unsigned level_ = 0;                             ///< highest phase seen
+  TimelineCount mode_ = TimelineCount::kTimeReal;  ///< of the slice that runs
+  u64 spent_ns_ = 0;                               ///< time counted up to here
 };
 
 }  // namespace dragoman

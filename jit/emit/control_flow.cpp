@@ -96,7 +96,31 @@ void RegionEmitter::count_exit(u64 rip, ExitKind kind) {
   if (region_->counters == nullptr) return;
   const CodeRange& at = map_.current();
   auto& exits = region_->counters->exits;
-  count(exits.emplace_back(RegionCounters::Exit{rip, kind, at.block, at.instruction, 0}).count);
+  count(exits.emplace_back(RegionCounters::Exit{rip, kind, at.block, at.instruction}).count);
+}
+
+/// The same of a branch to the address in kPointer; now and then notes where it goes. Guest flags
+/// are in memory.
+void RegionEmitter::count_indirect() {
+  if (region_->counters == nullptr) return;
+  count_exit(0, ExitKind::kState);
+  RegionCounters::Exit& exit = region_->counters->exits.back();
+  const Label sample = a_.newLabel();
+  const Label on = a_.newLabel();
+  // kScratch still holds the address of the count.
+  const auto distance =
+      reinterpret_cast<const u8*>(&exit.until_sample) - reinterpret_cast<const u8*>(&exit.count);
+  a_.sub(x86::ptr(kScratch, static_cast<i32>(distance), 4), 1);
+  a_.long_().js(sample);
+  a_.bind(on);
+  put_off([=, this, &exit] {
+    a_.bind(sample);
+    a_.mov(frame_mem(&cpu_.frame.target, 8), kPointer);
+    a_.mov(kScratch, Imm(reinterpret_cast<u64>(&exit)));
+    a_.mov(kPointer, Imm(reinterpret_cast<u64>(region_->counters->sample_stub)));
+    a_.call(kPointer);
+    a_.jmp(on);
+  });
 }
 
 /// To the run loop, with RIP = `rip`, or on to code there once the exit is linked.
@@ -164,6 +188,7 @@ void RegionEmitter::leave_direct(u64 rip, unsigned pending) {
   if (options_.links) {
     leave(rip, page_of(rip) ? ExitKind::kKnownPage : ExitKind::kOtherPage);
   } else {
+    count_exit(rip, page_of(rip) ? ExitKind::kKnownPage : ExitKind::kOtherPage);
     a_.mov(kPointer, Imm(rip));
     a_.jmp(frame_mem(&cpu_.frame.dispatch_stub, 8));
   }
@@ -171,7 +196,7 @@ void RegionEmitter::leave_direct(u64 rip, unsigned pending) {
 
 /// Target in kPointer, checked: the table's keys tell apart only addresses that are canonical.
 void RegionEmitter::leave_indirect() {
-  count_exit(0, ExitKind::kState);
+  count_indirect();
   if (!options_.returns) {
     a_.jmp(frame_mem(&cpu_.frame.dispatch_stub, 8));
     return;

@@ -57,6 +57,7 @@ struct StubTargets {
   const void* access = nullptr;
   const void* interpret = nullptr;
   const void* guard = nullptr;
+  const void* sample = nullptr;
   const ExitRecord* state_exit = nullptr;
   const ExitRecord* no_target_exit = nullptr;
 };
@@ -88,6 +89,9 @@ std::vector<u8> emit_vectors_stub(Cpu& cpu);
 /// Called with a TranslatedRegion in kScratch whose pages may not hold in this fetch context:
 /// returns where to go on in kPointer.
 std::vector<u8> emit_guard_stub(Cpu& cpu, const StubTargets& targets);
+/// Called with a RegionCounters::Exit in kScratch and the target it leads to in
+/// TranslatorFrame::target, flags in memory: has the target noted, and returns it in kPointer.
+std::vector<u8> emit_sample_stub(Cpu& cpu, const StubTargets& targets);
 /// Called with the Site in kScratch: has the instruction executed by its handler. Returns only
 /// when the block goes on. Vector registers are in memory then.
 std::vector<u8> emit_interpret_stub(Cpu& cpu, const StubTargets& targets);

@@ -194,6 +194,7 @@ class RegionEmitter {
   void leave(u64 rip, ExitKind kind);
   void leave_direct(u64 rip, unsigned pending);
   std::optional<u64> page_of(u64 rip) const;
+  void count_indirect();
   void leave_indirect();
   void go_to_block(int target, bool back_edge, unsigned pending);
   void check_target(const PlannedInstruction& p);

@@ -233,6 +233,20 @@ std::vector<u8> emit_guard_stub(Cpu& cpu, const StubTargets& targets) {
   });
 }
 
+std::vector<u8> emit_sample_stub(Cpu& cpu, const StubTargets& targets) {
+  return assembled([&](x86::Assembler& a) {
+    constexpr i32 kPushed = 8;
+    store_registers(a, cpu, kPushed);
+    put_vectors_away(a, cpu, kPushed);
+    a.mov(kPointer, slot(cpu, &cpu.frame.target, 8, kPushed));
+    call_cpp(a, targets, targets.sample);
+    load_registers(a, cpu, kPushed);
+    fetch_vectors_again(a, cpu, kPushed);
+    a.mov(kPointer, slot(cpu, &cpu.frame.target, 8, kPushed));
+    a.ret();
+  });
+}
+
 std::vector<u8> emit_miss_stub(Cpu& cpu, const StubTargets& targets) {
   return assembled([&](x86::Assembler& a) {
     // It may have been moved to another slot of its set.

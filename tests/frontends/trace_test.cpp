@@ -183,6 +183,28 @@ TEST(Timeline, KeepsTheWholeRunInBoundedSlots) {
   EXPECT_EQ(sum, 5000u);
 }
 
+TEST(Timeline, SharesTimeOutAmongTheSlotsItCovers) {
+  Timeline timeline(10);
+  constexpr u64 kUs = 1000, kMs = 1'000'000;
+  const auto spent = [&](u64 slot, TimelineCount what) {
+    return timeline.slots()[slot][static_cast<std::size_t>(what)];
+  };
+  timeline.spend(0, 400 * kUs, TimelineCount::kTimeKernel);
+  timeline.spend(400 * kUs, 3 * kMs + 100 * kUs, TimelineCount::kTimeHalted);
+  for (u64 at = 0; at < 1000; ++at)  // shorter than a microsecond
+    timeline.spend(4 * kMs + at * 100, 4 * kMs + (at + 1) * 100, TimelineCount::kTimeUser);
+  EXPECT_EQ(spent(0, TimelineCount::kTimeKernel), 400u);
+  EXPECT_EQ(spent(0, TimelineCount::kTimeHalted), 600u);
+  EXPECT_EQ(spent(1, TimelineCount::kTimeHalted), 1000u);
+  EXPECT_EQ(spent(3, TimelineCount::kTimeHalted), 100u);
+  EXPECT_EQ(spent(4, TimelineCount::kTimeUser), 100u);
+  timeline.spend(10 * kMs, 3000 * kMs, TimelineCount::kTimeHalted);  // slots become longer
+  u64 sum = 0;
+  for (const auto& slot : timeline.slots())
+    sum += slot[static_cast<std::size_t>(TimelineCount::kTimeHalted)];
+  EXPECT_EQ(sum, 2'700u + 2'990'000);
+}
+
 TEST(Timeline, KeepsTheFirstAndTheNewestEvents) {
   Timeline timeline(10);
   for (u64 i = 0; i < 100; ++i) {

@@ -45,11 +45,13 @@ class Witness final : public RegionObserver {
 
 /// A machine that counts, and its witness.
 struct Watched {
-  explicit Watched(u64 cache_bytes = 16 * kMiB) : machine(false) {
+  explicit Watched(u64 cache_bytes = 16 * kMiB, void (*change)(TranslatorOptions&) = nullptr)
+      : machine(false) {
     options.cache_bytes = cache_bytes;
     options.counters = true;
     options.runs_before_superblock = 1000;
     options.sampling = false;
+    if (change != nullptr) change(options);
     machine.translator = std::make_unique<Translator>(*machine.cpu, options);
     machine.translator->set_observer(&witness);
   }
@@ -132,6 +134,89 @@ TEST(RegionObserver, CountersAddUpToTheRoundsOfALoop) {
   EXPECT_TRUE(superblock);
   EXPECT_LE(rounds, kRounds);
   EXPECT_GE(rounds, kRounds - 20);
+}
+
+/// mov ecx, rounds; loop: rax = cl & 3 ? rbx : rdx; jmp rax; a: dec ecx; jnz loop; hlt; b: nop; jmp
+/// a
+std::vector<u8> jumping_loop(u32 rounds) {
+  Bytes code;
+  code({0xb9}).number(rounds, 4);
+  const u64 loop = code.size();
+  code({0x48, 0x89, 0xd8, 0xf6, 0xc1, 0x03, 0x48, 0x0f, 0x44, 0xc2, 0xff, 0xe0, 0xff, 0xc9});
+  code.branch({0x0f, 0x85}, loop);
+  code({0xf4, 0x90, 0xeb, 0xf4});
+  return code;
+}
+constexpr u64 kJumpA = L::kCode + 17, kJumpB = L::kCode + 26;
+
+void run_jumping_loop(BenchMachine& m, u32 rounds) {
+  m.code(L::kCode, jumping_loop(rounds));
+  m.cpu->state.regs[kRbx] = kJumpA;
+  m.cpu->state.regs[kRdx] = kJumpB;
+  m.cpu->state.rip() = L::kCode;
+  while (m.cpu->run(100'000) != RunExit::kHalted) {
+  }
+}
+
+void expect_sampled_targets(Watched& watched) {
+  constexpr u32 kRounds = 100'000;
+  run_jumping_loop(watched.machine, kRounds);
+  std::map<u64, u64> times;
+  u64 counted = 0;
+  for (const auto& [id, region] : watched.witness.regions) {
+    for (const RegionCounters::Exit& exit : region.counters->exits) {
+      if (exit.kind != ExitKind::kState) continue;
+      counted += exit.count;
+      for (const auto& target : exit.targets) times[target.rip] += exit.times(target);
+    }
+  }
+  EXPECT_GT(counted, kRounds * 9 / 10);
+  EXPECT_EQ(times.size(), 2u);
+  EXPECT_NEAR(static_cast<double>(times[kJumpA]), 0.75 * static_cast<double>(counted), 5000);
+  EXPECT_NEAR(static_cast<double>(times[kJumpB]), 0.25 * static_cast<double>(counted), 5000);
+}
+
+TEST(RegionObserver, SamplesWhereIndirectJumpsGo) {
+  Watched in_place;
+  expect_sampled_targets(in_place);
+  Watched shared(16 * kMiB, [](TranslatorOptions& o) { o.returns = false; });
+  expect_sampled_targets(shared);
+}
+
+TEST(RegionObserver, ExitsCountWithoutLinksToo) {
+  Watched watched(16 * kMiB, [](TranslatorOptions& o) { o.links = o.superblocks = false; });
+  constexpr u32 kRounds = 10'000;
+  run_jumping_loop(watched.machine, kRounds);
+  u64 direct = 0;
+  for (const auto& [id, region] : watched.witness.regions) {
+    for (const RegionCounters::Exit& exit : region.counters->exits)
+      direct += exit.rip == kJumpA ? exit.count : 0;
+  }
+  EXPECT_NEAR(static_cast<double>(direct), kRounds / 4, kRounds / 50);
+}
+
+TEST(RegionObserver, TheOnlyTargetHasTheWholeCount) {
+  RegionCounters::Exit exit;
+  for (exit.count = 1; exit.count <= 1000; ++exit.count) {
+    if (--exit.until_sample < 0) exit.sample(0x1234);
+  }
+  exit.count = 1000;
+  ASSERT_EQ(exit.targets.size(), 1u);
+  EXPECT_EQ(exit.times(exit.targets[0]), 1000u);
+}
+
+TEST(RegionObserver, FrequentTargetsAreNotLostAmongMany) {
+  RegionCounters::Exit exit;
+  u64 others = 0;
+  for (exit.count = 1; exit.count <= 1'000'000; ++exit.count) {
+    if (--exit.until_sample < 0) exit.sample(exit.count % 3 == 0 ? 0x1000 : 0x2000 + others++);
+  }
+  EXPECT_LE(exit.targets.size(), 16u);
+  u64 frequent = 0;
+  for (const auto& target : exit.targets) {
+    if (target.rip == 0x1000) frequent = exit.times(target);
+  }
+  EXPECT_NEAR(static_cast<double>(frequent), 333'333, 40'000);
 }
 
 TEST(RegionObserver, CountingChangesNothingForTheGuest) {

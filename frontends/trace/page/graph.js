@@ -1,6 +1,9 @@
 // Hot translations and the ways between them, drawn in layers.
 const NODE = { width: 216, height: 38, gapX: 44, gapY: 60, perRow: 6 };
 
+/** A window in which six blocks side by side could not be read. */
+function narrow() { return document.documentElement.clientWidth < 760; }
+
 /** Edges by counted exits where they are linked; by links alone without counters. */
 function graphEdges(nodes) {
   const inside = new Set(nodes.map(r => r.id));
@@ -74,7 +77,8 @@ function wrapped(rows, edges) {
   const lone = rows.flat().filter(id => !joined.has(id));
   const result = [];
   for (const row of [...rows.map(row => row.filter(id => joined.has(id))), lone]) {
-    for (let i = 0; i < row.length; i += NODE.perRow) result.push(row.slice(i, i + NODE.perRow));
+    const perRow = narrow() ? 2 : NODE.perRow;
+    for (let i = 0; i < row.length; i += perRow) result.push(row.slice(i, i + perRow));
   }
   const rank = new Map();
   result.forEach((row, y) => row.forEach(id => rank.set(id, y)));
@@ -97,7 +101,8 @@ function showGraph() {
   const svg = el("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img" });
   svg.append(el("defs", {}, el("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 9, markerHeight: 9, markerUnits: "userSpaceOnUse", orient: "auto" },
     el("path", { d: "M0 0L8 4L0 8z", fill: "currentColor", opacity: ".6" }))));
-  for (const e of edges) {
+  const lines = el("g", {}), labels = el("g", { class: "edges" });
+  edges.forEach((e, index) => {
     const a = at.get(e.from), b = at.get(e.to);
     const stroke = (0.7 + 3 * Math.log1p(e.count) / Math.log1p(most)).toFixed(2);
     let d, label;
@@ -112,13 +117,16 @@ function showGraph() {
     } else {
       const y1 = a.y + NODE.height, y2 = b.y;
       d = `M${a.x} ${y1}C${a.x} ${y1 + 30} ${b.x} ${y2 - 30} ${b.x} ${y2}`;
-      label = [(a.x + b.x) / 2 + 3, (y1 + y2) / 2];
+      // Between the rows, where no block hides it, and not all at one height.
+      const below = [30, 18, 43][index % 3], part = below / (y2 - y1);
+      label = [a.x + (b.x - a.x) * part * part * (3 - 2 * part) + 3, y1 + below];
     }
     const back = e.from === e.to || e.back;
-    svg.append(el("path", { d, class: "edge" + (back ? " back" : ""), "stroke-width": stroke, "marker-end": "url(#arrow)" },
+    lines.append(el("path", { d, class: "edge" + (back ? " back" : ""), "stroke-width": stroke, "marker-end": "url(#arrow)" },
       el("title", {}, `#${e.from} to #${e.to}: ${number(e.count)} times`)));
-    if (trace.counters) svg.append(el("text", { x: label[0], y: label[1], class: "count" }, compact(e.count)));
-  }
+    if (trace.counters) labels.append(el("text", { x: label[0], y: label[1], class: "count" }, compact(e.count)));
+  });
+  svg.append(lines, labels);
   for (const r of nodes) {
     const p = at.get(r.id);
     const name = nameOf(r);
@@ -135,15 +143,20 @@ function showGraph() {
   const holder = document.getElementById("graph");
   holder.replaceChildren(svg);
   let scale = Math.min(1, (holder.clientWidth - 20) / width || 1);
-  scale = Math.max(scale, 0.45);
+  scale = Math.max(scale, narrow() ? 0.7 : 0.45);
   const apply = () => { svg.setAttribute("width", width * scale); svg.setAttribute("height", height * scale); };
   apply();
+  const zoom = factor => {
+    scale = Math.max(0.2, Math.min(3, scale * factor));
+    apply();
+  };
   svg.addEventListener("wheel", event => {
     if (!event.ctrlKey && !event.altKey) return;
     event.preventDefault();
-    scale = Math.max(0.2, Math.min(3, scale * (event.deltaY < 0 ? 1.15 : 0.87)));
-    apply();
+    zoom(event.deltaY < 0 ? 1.15 : 0.87);
   }, { passive: false });
+  document.getElementById("graph-smaller").onclick = () => zoom(0.8);
+  document.getElementById("graph-larger").onclick = () => zoom(1.25);
 }
 
 function compact(n) {

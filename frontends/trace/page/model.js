@@ -75,6 +75,7 @@ function why(topic, text, className) {
 function number(n) { return Number(n).toLocaleString("en-US").replace(/,/g, "\u202f"); }
 function percent(x) { return x >= 0.0995 ? (100 * x).toFixed(0) + " %" : x > 0 ? (100 * x).toFixed(x < 0.001 ? 3 : 1) + " %" : "0"; }
 function duration(ns) {
+  if (!ns) return "0";
   if (ns >= 1e9) return (ns / 1e9).toFixed(3) + " s";
   if (ns >= 1e6) return (ns / 1e6).toFixed(2) + " ms";
   return (ns / 1e3).toFixed(1) + " µs";

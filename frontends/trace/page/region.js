@@ -71,8 +71,9 @@ function regionFacts(r) {
 
 function exitsTable(r) {
   if (!r.exits.length) return "";
-  const rows = r.exits.map(e => [e.kind, e.symbol || e.rip || "known as it runs", "block " + e.block, number(e.count),
-    e.to ? regionLink(e.to, "#" + e.to) : ""]);
+  const targets = e => e.targets.flatMap((t, i) => [i ? el("br") : "", (e.targets.length > 1 ? "about " : "") + number(t.count) + " to " + (t.symbol || t.rip)]);
+  const rows = r.exits.map(e => [e.kind, e.targets ? el("span", {}, targets(e)) : e.symbol || e.rip || "known as it runs",
+    e.block < 0 ? "" : "block " + e.block, number(e.count), e.to ? regionLink(e.to, "#" + e.to) : ""]);
   return el("details", {}, el("summary", {}, r.exits.length + " exits"), table(["exit", "to", "from", "times", "linked"], rows, [3]));
 }
 

@@ -1,6 +1,6 @@
 // What happened when.
 const TRACKS = [
-  ["Where the processor was", ["real mode", "protected mode", "kernel", "user"], true],
+  ["Where the processor was", ["real mode", "protected mode", "kernel", "user", "halted"], true],
   ["Exceptions and interrupts", ["page faults", "interrupts", "exceptions", "software interrupts"]],
   ["Device registers", ["device reads", "device writes"]],
   ["Ports", ["port reads", "port writes"]],
@@ -8,7 +8,14 @@ const TRACKS = [
   ["Translator", ["translations", "retired"]],
 ];
 const COLOURS = ["#a1452f", "#2f6fa1", "#3b7d4f", "#b06a00", "#6b4fa1"];
+const colourOf = (name, k) => name === "halted" ? "#cfcac0" : COLOURS[k];
 const CHART = { width: 1000, height: 90, left: 60 };
+
+/** Drawn as wide as the window, so that letters keep their size. */
+function fitChart() {
+  CHART.width = Math.max(300, Math.min(1400, document.documentElement.clientWidth - 34));
+  CHART.left = CHART.width < 600 ? 40 : 60;
+}
 
 /** Stacked columns over time; `share`: each column fills the height. */
 function chart(title, names, share) {
@@ -32,15 +39,18 @@ function chart(title, names, share) {
       paths[k].push(`M${(CHART.left + at * step).toFixed(2)} ${y.toFixed(2)}h${Math.max(step, 0.6).toFixed(2)}v${h.toFixed(2)}h-${Math.max(step, 0.6).toFixed(2)}z`);
     });
   });
-  paths.forEach((d, k) => { if (d.length) svg.append(el("path", { d: d.join(""), fill: COLOURS[k] })); });
+  paths.forEach((d, k) => { if (d.length) svg.append(el("path", { d: d.join(""), fill: colourOf(names[k], k) })); });
   svg.append(el("line", { x1: CHART.left, x2: CHART.width, y1: CHART.height - 12, y2: CHART.height - 12, stroke: "currentColor", opacity: .3 }));
   svg.append(el("text", { x: 2, y: 14 }, share ? "share" : compact(most)));
-  for (let i = 0; i <= 5; ++i) {
-    svg.append(el("text", { x: CHART.left + i * (CHART.width - CHART.left) / 5, y: CHART.height - 1, class: "count",
-                            "text-anchor": i === 5 ? "end" : i ? "middle" : "start" }, duration(i * count * t.slot_ns / 5)));
+  const marks = CHART.width < 600 ? 2 : 5;
+  for (let i = 0; i <= marks; ++i) {
+    svg.append(el("text", { x: CHART.left + i * (CHART.width - CHART.left) / marks, y: CHART.height - 1, class: "count",
+                            "text-anchor": i === marks ? "end" : i ? "middle" : "start" }, duration(i * count * t.slot_ns / marks)));
   }
-  const totals = names.map((name, k) => el("span", {}, el("i", { style: "background:" + COLOURS[k] }), name + " " +
-    number(t.slots.reduce((sum, slot) => sum + slot[indices[k]], 0))));
+  const totals = names.map((name, k) => {
+    const sum = t.slots.reduce((all, slot) => all + slot[indices[k]], 0);
+    return el("span", {}, el("i", { style: "background:" + colourOf(name, k) }), name + " " + (share ? duration(sum * 1000) : number(sum)));
+  });
   return [el("h3", {}, title), el("div", { className: "legend" }, totals), svg];
 }
 
@@ -74,12 +84,21 @@ function eventTable(filter) {
 }
 
 function startTimeline() {
-  const holder = document.getElementById("timeline");
   const results = el("div", {});
   const input = el("input", { type: "search", placeholder: "page fault, 0xec, symbol, ring:3", oninput: () => results.replaceChildren(...eventTable(input.value)) });
   results.append(...eventTable(""));
+  const charts = el("div", {});
+  const draw = () => {
+    fitChart();
+    charts.replaceChildren(...[phaseBar()].flat().filter(Boolean),
+      el("p", { className: "quiet" }, "A column is " + duration(trace.timeline.slot_ns) + " of the guest's time. The number on the left of a chart is its tallest column."),
+      ...TRACKS.flatMap(([title, names, share]) => chart(title, names, share)));
+  };
+  draw();
+  let waiting = 0;
+  addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(draw, 150); });
   const vectors = trace.timeline.vectors.slice().sort((a, b) => b.count - a.count);
-  holder.append(...[phaseBar()].flat().filter(Boolean), ...TRACKS.flatMap(([title, names, share]) => chart(title, names, share)),
+  document.getElementById("timeline").append(charts,
     el("h3", {}, "By vector"), table(["event", "kind", "times"], vectors.map(v => [v.name, v.kind, number(v.count)]), [2]),
     el("h3", {}, "Single events"), el("div", { className: "tools" }, input), results);
 }
