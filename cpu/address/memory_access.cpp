@@ -176,10 +176,24 @@ void Cpu::note_walk(ShadowTable& table, u64 linear, AccessType type, const PageW
   observer->page_walked(fill);
 }
 
+namespace {
+/// Some watchpoint on the page is about reads.
+bool reads_watched(const DebugPoints& points, u64 page) {
+  return std::any_of(points.watches.begin(), points.watches.end(), [&](const auto& w) {
+    return w.on_read && w.address >> kPageShift <= page &&
+           page <= (w.address + w.bytes - 1) >> kPageShift;
+  });
+}
+}  // namespace
+
 void Cpu::enter_in_shadow(ShadowTable& table, u64 linear, AccessType type, const PageWalk& walk) {
   const u64 page = linear >> kPageShift;
   if (spaces_->never_filled(table) || page_watched(page)) return;
-  if (debug_ != nullptr && type != AccessType::kExecute && debug_->watches_page(page)) return;
+  bool writes_watched = false;
+  if (debug_ != nullptr && type != AccessType::kExecute && debug_->watches_page(page)) {
+    if (reads_watched(*debug_, page)) return;
+    writes_watched = true;  // reads need not be seen, and stay fast
+  }
   const MemoryMap::PageView view = memory().page(PhysicalAddress(walk.physical));
   if (view.read == nullptr) return;
   const u64 delta = reinterpret_cast<u64>(view.read) - (linear & ~kPageMask);
@@ -192,7 +206,7 @@ void Cpu::enter_in_shadow(ShadowTable& table, u64 linear, AccessType type, const
   e.read = page << kPageShift;
   // A write entry needs: permission, the dirty bit set already, the same memory for reads and
   // writes, no decoded code on the page, and exact dirty tracking satisfied.
-  if (view.write != view.read) return;
+  if (view.write != view.read || writes_watched) return;
   const bool may_write =
       type == AccessType::kWrite || (walk.dirty && walk.writable && (state.cr4 & kCr4Pke) == 0);
   if (!may_write) return;

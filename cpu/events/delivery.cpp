@@ -181,6 +181,7 @@ bool software_interrupt(Cpu& cpu, u8 vector, SoftwareInterrupt kind) {
   bool committed = false;
   if (deliver_event(cpu, event, committed)) return true;
   if (!committed) return false;
+  cpu.debug_notes(cpu.fault().vector, cpu.fault().error_code);
   (void)deliver_fault(cpu);  // the fault belongs to the new task; shutdown is in the state
   return true;
 }

@@ -251,6 +251,7 @@ bool task_switch(Cpu& cpu, u16 selector, TaskSwitchSource source, bool has_error
   }
   if (!committed) return false;
   // The instruction is done; the new task takes the fault. A shutdown is in the state.
+  cpu.debug_notes(cpu.fault().vector, cpu.fault().error_code);
   (void)deliver_fault(cpu);
   return true;
 }

@@ -127,6 +127,24 @@ TEST_P(Gdb, WatchesBehindTheAccess) {
   EXPECT_EQ(quad(0x808), 1u);
 }
 
+TEST_P(Gdb, ReadsStayFastWhereWritesAreWatched) {
+  for (const bool reads : {false, true}) {
+    const char* const watch = reads ? "3,810,8" : "2,810,8";  // in the page of the loop's counter
+    ASSERT_EQ(ask(fmt::format("Z{}", watch)), "OK");
+    ASSERT_EQ(ask(fmt::format("Z1,{:x},1", kWriteQuad)), "OK");
+    go("c");
+    EXPECT_EQ(pc(), kWriteQuad);
+    const ShadowTable::Entry& entry = pc_.debugger().cpu().frame.shadow->entry(0);
+    EXPECT_EQ(entry.readable(0x800, 8), !reads);
+    EXPECT_FALSE(entry.writable(0x800, 8));
+    ASSERT_EQ(ask(fmt::format("z{}", watch)), "OK");
+    pc_.debugger().cpu().state.rip() = kLoop;  // once more
+    pc_.debugger().cpu().state.regs[kRcx] = 1000;
+    pc_.debugger().registers_changed();
+    ASSERT_EQ(ask(fmt::format("z1,{:x},1", kWriteQuad)), "OK");
+  }
+}
+
 TEST_P(Gdb, StepsOneIterationOfARepeatedInstruction) {
   ASSERT_EQ(ask(fmt::format("Z1,{:x},1", kRepMovs)), "OK");
   go("c");
