@@ -11,7 +11,11 @@ void MediaBay::count(MachineConfig& config) {
 }
 
 MediaBay::MediaBay(Machine& machine, const MachineConfig& config)
-    : machine_(machine), name_(config.name), floppies_(2) {
+    : machine_(machine),
+      name_(config.name),
+      uuid_(config.uuid),
+      ram_bytes_(config.ram_bytes),
+      floppies_(2) {
   unsigned virtio = 0;
   unsigned nvme = 0;
   for (const DriveConfig& drive : config.drives) {
@@ -142,6 +146,8 @@ void MediaBay::move_tray(Bay& bay, bool open) {
 MonitorHost MediaBay::host() {
   MonitorHost host;
   host.name = name_;
+  host.uuid = uuid_;
+  host.ram_bytes = ram_bytes_;
   host.drives = [this] { return drives(); };
   host.change = [this](const std::string& drive, const std::string& file) {
     return change(drive, file);

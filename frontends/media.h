@@ -45,6 +45,8 @@ class MediaBay {
   Machine& machine_;
   std::vector<TrayListener> tray_listeners_;
   std::string name_;
+  std::array<u8, 16> uuid_;
+  u64 ram_bytes_;
   std::vector<Bay> bays_;
   std::vector<std::shared_ptr<BlockImage>> floppies_;  ///< images the controller holds
 };

@@ -38,6 +38,23 @@ constexpr std::pair<std::string_view, Key> kNames[] = {
     {"kp_2", Key::kPad2}, {"kp_3", Key::kPad3}, {"kp_4", Key::kPad4}, {"kp_5", Key::kPad5},
     {"kp_6", Key::kPad6}, {"kp_7", Key::kPad7}, {"kp_8", Key::kPad8}, {"kp_9", Key::kPad9},
 };
+
+// By scan code of set 1 (IBM PS/2 keyboard, technical reference), from 1 on.
+constexpr std::string_view kNumbers[] = {
+    "esc", "1", "2", "3", "4", "5", "6", "7", "8", "9", "0", "minus", "equal", "backspace", "tab",
+    "q", "w", "e", "r", "t", "y", "u", "i", "o", "p", "bracket_left", "bracket_right", "ret", "ctrl",
+    "a", "s", "d", "f", "g", "h", "j", "k", "l", "semicolon", "apostrophe", "grave_accent", "shift",
+    "backslash", "z", "x", "c", "v", "b", "n", "m", "comma", "dot", "slash", "shift_r",
+    "kp_multiply", "alt", "spc", "caps_lock", "f1", "f2", "f3", "f4", "f5", "f6", "f7", "f8", "f9",
+    "f10", "num_lock", "scroll_lock", "kp_7", "kp_8", "kp_9", "kp_subtract", "kp_4", "kp_5", "kp_6",
+    "kp_add", "kp_1", "kp_2", "kp_3", "kp_0", "kp_decimal", "sysrq", "", "", "f11", "f12",
+};
+constexpr std::pair<i64, std::string_view> kExtended[] = {
+    {0x9c, "kp_enter"}, {0x9d, "ctrl_r"}, {0xb5, "kp_divide"}, {0xb7, "print"}, {0xb8, "alt_r"},
+    {0xc6, "pause"}, {0xc7, "home"}, {0xc8, "up"}, {0xc9, "pgup"}, {0xcb, "left"}, {0xcd, "right"},
+    {0xcf, "end"}, {0xd0, "down"}, {0xd1, "pgdn"}, {0xd2, "insert"}, {0xd3, "delete"},
+    {0xdb, "meta_l"}, {0xdc, "meta_r"}, {0xdd, "menu"},
+};
 // clang-format on
 
 }  // namespace
@@ -47,6 +64,16 @@ std::optional<Key> key_by_name(std::string_view name) {
     if (known == name) return key;
   }
   return std::nullopt;
+}
+
+std::string_view key_name_of_number(i64 number) {
+  if (number >= 1 && number <= static_cast<i64>(std::size(kNumbers))) {
+    return kNumbers[static_cast<std::size_t>(number - 1)];
+  }
+  for (const auto& [code, name] : kExtended) {
+    if (code == number) return name;
+  }
+  return "";
 }
 
 std::vector<std::string_view> key_names() {

@@ -11,5 +11,8 @@ namespace dragoman {
 
 std::optional<Key> key_by_name(std::string_view name);
 std::vector<std::string_view> key_names();
+/// Name of the key with this code of scan code set 1, 80h added where E0h goes before it; empty if
+/// there is none.
+std::string_view key_name_of_number(i64 number);
 
 }  // namespace dragoman

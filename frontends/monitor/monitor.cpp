@@ -76,8 +76,13 @@ std::string Monitor::execute(const std::string& text) {
   Arguments a(text);
   const std::string name = a.word();
   if (name.empty()) return "";
+  const std::string_view stem = std::string_view(name).substr(0, name.find('/'));
   for (const Command& c : commands()) {
-    if (name != c.name && name != c.alias) continue;
+    if (stem.empty() || (stem != c.name && stem != c.alias)) continue;
+    if (stem.size() != name.size()) {
+      if (!std::string_view(c.usage).starts_with("[/FMT]")) continue;
+      a.skip_back(name.size() - stem.size());  // x/4xw is x /4xw
+    }
     a.usage = fmt::format("usage: {} {}\n", c.name, c.usage);
     return (this->*c.handler)(a);
   }

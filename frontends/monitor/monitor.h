@@ -30,6 +30,8 @@ struct DriveInfo {
 /// What the monitors ask of the program around the machine; functions may be empty.
 struct MonitorHost {
   std::string name;  ///< of the machine
+  std::array<u8, 16> uuid{};
+  u64 ram_bytes = 0;
   std::function<std::vector<DriveInfo>()> drives;
   std::function<Result<void>(const std::string& drive, const std::string& file)> change;
   std::function<Result<void>(const std::string& drive, bool force)> eject;

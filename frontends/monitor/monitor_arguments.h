@@ -53,6 +53,8 @@ struct Monitor::Arguments {
     }
     return out;
   }
+  /// The last `characters` of the word just taken come again.
+  void skip_back(std::size_t characters) { at -= std::min(at, characters); }
   std::string rest() {
     skip();
     return text.substr(std::exchange(at, text.size()));

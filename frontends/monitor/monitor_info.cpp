@@ -165,7 +165,8 @@ std::string Monitor::info_status(Arguments&) {
       return fmt::format("VM status: paused (debug): exception {} (error code {:#x}) at {:#x}\n",
                          stop.vector, stop.error_code, stop.address);
     default:
-      return "VM status: paused\n";
+      return debugger_.machine().instructions() == 0 ? "VM status: paused (prelaunch)\n"
+                                                     : "VM status: paused\n";
   }
 }
 

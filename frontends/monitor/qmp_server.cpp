@@ -4,11 +4,11 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 
-#include "frontends/cli/version.h"
+#include "devices/block/open_image.h"
 #include "frontends/monitor/key_names.h"
 #include "frontends/output_file.h"
 
@@ -22,13 +22,6 @@ constexpr int kDeepest = 64;
 
 const char* const kGenericError = "GenericError";
 const char* const kCommandNotFound = "CommandNotFound";
-
-Json version_object() {
-  unsigned major = 0, minor = 0, micro = 0;
-  (void)std::sscanf(DRAGOMAN_VERSION, "%u.%u.%u", &major, &minor, &micro);
-  return {{"qemu", {{"micro", micro}, {"minor", minor}, {"major", major}}},
-          {"package", "Dragoman " DRAGOMAN_VERSION}};
-}
 
 /// Arguments by name and type; the first problem is kept.
 class ArgumentReader {
@@ -52,6 +45,25 @@ class ArgumentReader {
     if (!arguments_.contains(name)) return false;
     const Json* value = required(name, "boolean", &Json::is_boolean);
     return value != nullptr && value->get<bool>();
+  }
+  /// One processor is all there is.
+  void optional_cpu_index() {
+    if (arguments_.contains("cpu-index") && number("cpu-index") != 0 && problem_.empty())
+      problem_ = "Parameter 'cpu-index' expects a CPU number";
+  }
+  std::string optional_choice(const char* name, std::initializer_list<std::string_view> values) {
+    const std::string value = optional_text(name);
+    const bool known = std::find(values.begin(), values.end(), value) != values.end();
+    if (arguments_.contains(name) && !known && problem_.empty())
+      problem_ = fmt::format("Parameter '{}' does not accept value '{}'", name, value);
+    return value;
+  }
+  /// A drive, by either of its names.
+  std::string drive() {
+    if (arguments_.contains("device") != arguments_.contains("id"))
+      return text(arguments_.contains("id") ? "id" : "device");
+    if (problem_.empty()) problem_ = "Need exactly one of 'device' and 'id'";
+    return "";
   }
   const std::string& problem() const { return problem_; }
 
@@ -119,10 +131,18 @@ const std::vector<QmpServer::Command>& QmpServer::commands() {
       {"query-name", &Q::query_name, ""},
       {"query-block", &Q::query_block, ""},
       {"query-cpus-fast", &Q::query_cpus, ""},
+      {"query-kvm", &Q::query_kvm, ""},
+      {"query-uuid", &Q::query_uuid, ""},
+      {"query-target", &Q::query_target, ""},
+      {"query-current-machine", &Q::query_machine, ""},
+      {"query-memory-size-summary", &Q::query_memory, ""},
+      {"query-block-jobs", &Q::query_none, ""},
+      {"query-iothreads", &Q::query_none, ""},
       {"stop", &Q::stop, ""},
       {"cont", &Q::cont, ""},
       {"system_reset", &Q::reset, ""},
       {"system_powerdown", &Q::powerdown, ""},
+      {"inject-nmi", &Q::inject_nmi, ""},
       {"quit", &Q::quit, ""},
       {"screendump", &Q::screendump, "filename device head format"},
       {"send-key", &Q::send_key, "keys hold-time"},
@@ -153,7 +173,7 @@ void QmpServer::connected() {
   negotiated_ = in_string_ = escaped_ = too_long_ = false;
   depth_ = 0;
   input_.clear();
-  say({{"QMP", {{"version", version_object()}, {"capabilities", Json::array()}}}});
+  say({{"QMP", {{"version", version()}, {"capabilities", Json::array()}}}});
 }
 
 void QmpServer::event(MachineEvent event) {
@@ -214,15 +234,23 @@ void QmpServer::receive(std::span<const u8> bytes) {
     }
     input_ += c;
     if (in_string_) {
+      // What JSON writes otherwise: strings may stand between single quotes, as QEMU has it.
       if (escaped_) {
         escaped_ = false;
+        if (c == '\'') input_.replace(input_.size() - 2, 2, "'");
       } else if (c == '\\') {
         escaped_ = true;
-      } else if (c == '"') {
+      } else if (c == quote_) {
         in_string_ = false;
+        input_.back() = '"';
+      } else if (c == '"') {
+        input_.back() = '\\';
+        input_ += c;
       }
-    } else if (c == '"' && depth_ > 0) {
+    } else if ((c == '"' || c == '\'') && depth_ > 0) {
       in_string_ = true;
+      quote_ = c;
+      input_.back() = '"';
     } else if (c == '{' || c == '[') {
       ++depth_;
     } else if ((c == '}' || c == ']') && depth_ > 0 && --depth_ == 0) {
@@ -253,6 +281,12 @@ void QmpServer::execute(const Json& request) {
     return refuse({kGenericError, "QMP input must be a JSON object"}, nullptr);
   }
   const Json* id = request.contains("id") ? &request["id"] : nullptr;
+  if (negotiated_ && !request.contains("execute") && request.contains("exec-oob") &&
+      request["exec-oob"].is_string()) {
+    return refuse({kGenericError, fmt::format("The command {} does not support OOB",
+                                              request["exec-oob"].get<std::string>())},
+                  id);
+  }
   for (const auto& [key, value] : request.items()) {
     if (key != "execute" && key != "arguments" && key != "id") {
       return refuse({kGenericError, fmt::format("QMP input member '{}' is unexpected", key)}, id);
@@ -324,69 +358,6 @@ QmpServer::Failure QmpServer::query_commands(const Json&, Json& result) {
   return {};
 }
 
-QmpServer::Failure QmpServer::query_status(const Json&, Json& result) {
-  Debugger& debugger = monitor_.debugger();
-  const char* status = "running";
-  if (debugger.machine().powered_off()) {
-    status = "shutdown";
-  } else if (debugger.paused()) {
-    status = debugger.machine().instructions() == 0               ? "prelaunch"
-             : debugger.stop().cause == DebugPoints::Cause::kNone ? "paused"
-                                                                  : "debug";
-  }
-  result = {{"status", status},
-            {"singlestep", false},
-            {"running", std::string_view(status) == "running"}};
-  return {};
-}
-
-QmpServer::Failure QmpServer::query_version(const Json&, Json& result) {
-  result = version_object();
-  return {};
-}
-
-QmpServer::Failure QmpServer::query_name(const Json&, Json& result) {
-  result["name"] = monitor_.host().name;
-  return {};
-}
-
-QmpServer::Failure QmpServer::query_block(const Json&, Json& result) {
-  result = Json::array();
-  if (!monitor_.host().drives) return {};
-  for (const DriveInfo& d : monitor_.host().drives()) {
-    Json drive = {{"device", d.name}, {"locked", false}, {"removable", d.removable()}};
-    if (!d.file.empty()) {
-      drive["inserted"] = {
-          {"ro", d.read_only},
-          {"drv", d.format},
-          {"file", d.file},
-          {"encrypted", false},
-          {"backing_file_depth", 0},
-          {"detect_zeroes", "off"},
-          {"write_threshold", 0},
-          {"cache", {{"writeback", true}, {"direct", false}, {"no-flush", false}}},
-          {"image", {{"virtual-size", d.bytes}, {"filename", d.file}, {"format", d.format}}}};
-      // Nothing is throttled: all limits are 0.
-      for (const char* limit : {"bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"}) {
-        drive["inserted"][limit] = 0;
-      }
-    }
-    if (d.removable()) drive["tray_open"] = d.tray_open;
-    drive["type"] = "unknown";
-    result.push_back(std::move(drive));
-  }
-  return {};
-}
-
-QmpServer::Failure QmpServer::query_cpus(const Json&, Json& result) {
-  result = Json::array({{{"thread-id", getpid()},
-                         {"props", {{"core-id", 0}, {"thread-id", 0}, {"socket-id", 0}}},
-                         {"qom-path", "/machine/unattached/device[0]"},
-                         {"cpu-index", 0},
-                         {"target", "x86_64"}}});
-  return {};
-}
-
 QmpServer::Failure QmpServer::stop(const Json&, Json&) {
   monitor_.debugger().pause();
   return {};
@@ -408,6 +379,11 @@ QmpServer::Failure QmpServer::powerdown(const Json&, Json&) {
   return {};
 }
 
+QmpServer::Failure QmpServer::inject_nmi(const Json&, Json&) {
+  monitor_.debugger().inject_nmi();
+  return {};
+}
+
 QmpServer::Failure QmpServer::quit(const Json&, Json&) {
   monitor_.debugger().quit();
   return {};
@@ -426,11 +402,15 @@ std::string cannot_read(const std::string& path) {
 QmpServer::Failure QmpServer::screendump(const Json& arguments, Json&) {
   ArgumentReader read(arguments);
   const std::string path = read.text("filename");
-  const std::string format = read.optional_text("format");
+  const std::string format = read.optional_choice("format", {"ppm", "png"});
+  const std::string device = read.optional_text("device");
+  if (arguments.contains("head")) (void)read.number("head");
   if (!read.problem().empty()) return {kGenericError, read.problem()};
-  if (!format.empty() && format != "ppm" && format != "png") {
-    return {kGenericError, fmt::format("Parameter 'format' does not accept value '{}'", format)};
-  }
+  // The only screen has no name.
+  if (arguments.contains("device"))
+    return {"DeviceNotFound", fmt::format("Device '{}' not found", device)};
+  if (arguments.contains("head"))
+    return {kGenericError, "'head' must be specified together with 'device'"};
   if (auto done = monitor_.screendump(path, format == "png"); !done) {
     auto probe = OutputFile::open(path);  // gone again without having been there
     return {kGenericError,
@@ -445,14 +425,40 @@ QmpServer::Failure QmpServer::send_key(const Json& arguments, Json&) {
   if (!arguments["keys"].is_array()) {
     return {kGenericError, "Invalid parameter type for 'keys', expected: array"};
   }
+  if (arguments.contains("hold-time")) {
+    ArgumentReader read(arguments);
+    (void)read.number("hold-time");  // keys are struck
+    if (!read.problem().empty()) return {kGenericError, read.problem()};
+  }
   std::vector<std::string> names;
-  for (const Json& key : arguments["keys"]) {
-    if (!key.is_object() || !key.contains("type") || !key.contains("data")) {
-      return {kGenericError, "Parameter 'type' is missing"};
+  for (std::size_t i = 0; i < arguments["keys"].size(); ++i) {
+    const Json& key = arguments["keys"][i];
+    const auto bad = [&](const char* member, const char* type) {
+      return Failure{
+          kGenericError,
+          fmt::format("Invalid parameter type for 'keys[{}]{}', expected: {}", i, member, type)};
+    };
+    if (!key.is_object()) return bad("", "object");
+    for (const char* member : {"type", "data"}) {
+      if (!key.contains(member))
+        return {kGenericError, fmt::format("Parameter 'keys[{}].{}' is missing", i, member)};
     }
-    if (key["type"] != "qcode" || !key["data"].is_string()) {
-      return {kGenericError, "Parameter 'type' does not accept anything but 'qcode' here"};
+    if (!key["type"].is_string()) return bad(".type", "string");
+    if (key["type"] == "number") {
+      if (!key["data"].is_number_integer()) return bad(".data", "integer");
+      const std::string_view name = key_name_of_number(key["data"].get<i64>());
+      if (name.empty()) {
+        return {kGenericError,
+                fmt::format("Parameter 'data' does not accept value '{}'", key["data"].get<i64>())};
+      }
+      names.emplace_back(name);
+      continue;
     }
+    if (key["type"] != "qcode") {
+      return {kGenericError, fmt::format("Parameter 'type' does not accept value '{}'",
+                                         key["type"].get<std::string>())};
+    }
+    if (!key["data"].is_string()) return bad(".data", "string");
     names.push_back(key["data"].get<std::string>());
     if (!key_by_name(names.back())) {
       return {kGenericError,
@@ -469,10 +475,15 @@ QmpServer::Failure QmpServer::drive_failure(const Error& cause) {
 
 QmpServer::Failure QmpServer::change_medium(const Json& arguments, Json&) {
   ArgumentReader read(arguments);
-  const std::string drive = read.text(arguments.contains("id") ? "id" : "device");
+  const std::string drive = read.drive();
   const std::string file = read.text("filename");
+  const std::string format = read.optional_text("format");
+  (void)read.optional_choice("read-only-mode", {"retain", "read-only", "read-write"});
+  (void)read.optional_flag("force");
   if (!read.problem().empty()) return {kGenericError, read.problem()};
   if (!monitor_.host().change) return {kGenericError, "media cannot be changed here"};
+  if (!format.empty() && !parse_image_format(format))
+    return {kGenericError, fmt::format("Unknown driver '{}'", format)};
   if (auto done = monitor_.host().change(drive, file); !done) {
     const Failure failure = drive_failure(done.error());
     const std::string cause = cannot_read(file);
@@ -484,7 +495,7 @@ QmpServer::Failure QmpServer::change_medium(const Json& arguments, Json&) {
 
 QmpServer::Failure QmpServer::eject(const Json& arguments, Json&) {
   ArgumentReader read(arguments);
-  const std::string drive = read.text(arguments.contains("id") ? "id" : "device");
+  const std::string drive = read.drive();
   const bool force = read.optional_flag("force");
   if (!read.problem().empty()) return {kGenericError, read.problem()};
   if (!monitor_.host().eject) return {kGenericError, "media cannot be changed here"};
@@ -495,6 +506,7 @@ QmpServer::Failure QmpServer::eject(const Json& arguments, Json&) {
 QmpServer::Failure QmpServer::human_monitor(const Json& arguments, Json& result) {
   ArgumentReader read(arguments);
   const std::string command = read.text("command-line");
+  read.optional_cpu_index();
   if (!read.problem().empty()) return {kGenericError, read.problem()};
   std::string text;
   for (const char c : monitor_.execute(command)) {
@@ -518,6 +530,7 @@ QmpServer::Failure QmpServer::save_memory(const char* command, const Json& argum
   const u64 address = read.number("val");
   const u64 size = read.number("size");
   const std::string path = read.text("filename");
+  read.optional_cpu_index();
   if (!read.problem().empty()) return {kGenericError, read.problem()};
   if (path.find('"') != std::string::npos) {
     return {kGenericError, "the file name must not contain quotes"};

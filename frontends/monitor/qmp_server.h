@@ -38,6 +38,7 @@ class QmpServer {
     const char* arguments;  ///< names that may be given, separated by blanks
   };
   static const std::vector<Command>& commands();
+  static Json version();
   static Failure drive_failure(const Error& cause);
 
   void line(const std::string& text);
@@ -53,10 +54,17 @@ class QmpServer {
   Failure query_name(const Json& arguments, Json& result);
   Failure query_block(const Json& arguments, Json& result);
   Failure query_cpus(const Json& arguments, Json& result);
+  Failure query_kvm(const Json& arguments, Json& result);
+  Failure query_uuid(const Json& arguments, Json& result);
+  Failure query_target(const Json& arguments, Json& result);
+  Failure query_machine(const Json& arguments, Json& result);
+  Failure query_memory(const Json& arguments, Json& result);
+  Failure query_none(const Json& arguments, Json& result);
   Failure stop(const Json& arguments, Json& result);
   Failure cont(const Json& arguments, Json& result);
   Failure reset(const Json& arguments, Json& result);
   Failure powerdown(const Json& arguments, Json& result);
+  Failure inject_nmi(const Json& arguments, Json& result);
   Failure quit(const Json& arguments, Json& result);
   Failure screendump(const Json& arguments, Json& result);
   Failure send_key(const Json& arguments, Json& result);
@@ -76,6 +84,7 @@ class QmpServer {
   int depth_ = 0;
   bool in_string_ = false;
   bool escaped_ = false;
+  char quote_ = '"';  ///< of the string that is being received
   bool reset_by_host_ = false;
 };
 

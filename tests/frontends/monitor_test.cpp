@@ -68,8 +68,18 @@ TEST_F(MonitorTest, EvaluatesExpressions) {
   EXPECT_FALSE(evaluate(std::string(100'000, '-'), pc_.debugger().cpu()));
 }
 
+TEST_F(MonitorTest, TakesAFormatThatClingsToItsCommand) {
+  EXPECT_NE(say("xp/2xb 0xff000"), "");
+  EXPECT_EQ(say("xp/2xb 0xff000"), say("xp /2xb 0xff000"));
+  EXPECT_EQ(say("x/3i 0xff000"), say("x /3i 0xff000"));
+  EXPECT_EQ(say("p/d 0-7"), "-7\n");
+  EXPECT_EQ(say("print/x 16"), "0x10\n");
+  for (const char* bad : {"stop/2", "/2x 0", "quit/", "info/x status", "xq/2x 0", "/", "//"})
+    EXPECT_EQ(say(bad).find("unknown command"), 0u) << bad << ": " << say(bad);
+}
+
 TEST_F(MonitorTest, StopsStepsAndGoesOn) {
-  EXPECT_EQ(say("info status"), "VM status: paused\n");
+  EXPECT_EQ(say("info status"), "VM status: paused (prelaunch)\n");
   say("step");
   EXPECT_TRUE(pc_.run_until_held());
   EXPECT_EQ(pc_.debugger().pc(), 0xff000u);

@@ -5,6 +5,7 @@
 
 #include <random>
 
+#include "frontends/monitor/key_names.h"
 #include "tests/frontends/debug_machine.h"
 #include "tests/frontends/process.h"
 
@@ -126,6 +127,78 @@ TEST_F(Qmp, RefusesAsDocumented) {
             "GenericError: Invalid parameter type for 'filename', expected: string");
   EXPECT_EQ(problem("nonsense").substr(0, 30), "GenericError: JSON parse error");
   EXPECT_EQ(problem("{'execute': }").substr(0, 30), "GenericError: JSON parse error");
+}
+
+TEST_F(Qmp, TakesStringsBetweenSingleQuotes) {
+  negotiate();
+  EXPECT_EQ(one("{'execute': 'query-target', 'id': 'a\\'b\"c}'}").dump(),
+            R"({"id":"a'b\"c}","return":{"arch":"x86_64"}})");
+  EXPECT_EQ(one(R"({"execute":"query-target","id":"it's"})")["id"], "it's");
+  EXPECT_EQ(one(R"({"execute":"query-target","id":"it\'s"})")["id"], "it's");
+  EXPECT_EQ(one(R"({'execute':'query-target',"id":"\\"})")["id"], "\\");
+}
+
+TEST_F(Qmp, TellsAboutTheMachine) {
+  monitor_.host().uuid = {0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde, 0xf0, 0, 1, 2, 3, 4, 5, 6, 7};
+  monitor_.host().ram_bytes = 32 << 20;
+  negotiate();
+  const auto answer = [&](const char* what) {
+    return one(fmt::format(R"({{"execute":"{}"}})", what))["return"].dump();
+  };
+  EXPECT_EQ(answer("query-uuid"), R"({"UUID":"12345678-9abc-def0-0001-020304050607"})");
+  EXPECT_EQ(answer("query-memory-size-summary"), R"({"base-memory":33554432,"plugged-memory":0})");
+  EXPECT_EQ(answer("query-kvm"), R"({"enabled":false,"present":false})");
+  EXPECT_EQ(answer("query-current-machine"), R"({"wakeup-suspend-support":false})");
+  EXPECT_EQ(answer("query-block-jobs"), "[]");
+  EXPECT_EQ(answer("query-iothreads"), "[]");
+  EXPECT_EQ(answer("inject-nmi"), "{}");
+}
+
+// What QEMU 7.2 answers to the same.
+TEST_F(Qmp, ChecksArguments) {
+  negotiate();
+  const auto said = [&](const char* command, const char* arguments) {
+    return problem(fmt::format(R"({{"execute":"{}","arguments":{}}})", command, arguments));
+  };
+  EXPECT_EQ(problem(R"({"exec-oob":"query-status"})"),
+            "GenericError: The command query-status does not support OOB");
+  EXPECT_EQ(said("human-monitor-command", R"({"command-line":"info name","cpu-index":9})"),
+            "GenericError: Parameter 'cpu-index' expects a CPU number");
+  EXPECT_EQ(said("screendump", R"({"filename":"/tmp/x","device":"d"})"),
+            "DeviceNotFound: Device 'd' not found");
+  EXPECT_EQ(said("screendump", R"({"filename":"/tmp/x","head":0})"),
+            "GenericError: 'head' must be specified together with 'device'");
+  EXPECT_EQ(said("screendump", R"({"filename":"/tmp/x","format":"gif"})"),
+            "GenericError: Parameter 'format' does not accept value 'gif'");
+  EXPECT_EQ(said("eject", "{}"), "GenericError: Need exactly one of 'device' and 'id'");
+  EXPECT_EQ(said("eject", R"({"device":"a","id":"b"})"),
+            "GenericError: Need exactly one of 'device' and 'id'");
+  EXPECT_EQ(
+      said("blockdev-change-medium", R"({"device":"a","filename":"b","read-only-mode":"odd"})"),
+      "GenericError: Parameter 'read-only-mode' does not accept value 'odd'");
+  EXPECT_EQ(said("send-key", R"({"keys":[{"type":"odd","data":1}]})"),
+            "GenericError: Parameter 'type' does not accept value 'odd'");
+  EXPECT_EQ(said("send-key", R"({"keys":[{"type":"qcode","data":1}]})"),
+            "GenericError: Invalid parameter type for 'keys[0].data', expected: string");
+  EXPECT_EQ(said("send-key", R"({"keys":[{"type":"number","data":"a"}]})"),
+            "GenericError: Invalid parameter type for 'keys[0].data', expected: integer");
+  EXPECT_EQ(said("send-key", R"({"keys":[{"type":"qcode","data":"a"},{"data":"a"}]})"),
+            "GenericError: Parameter 'keys[1].type' is missing");
+  EXPECT_EQ(said("send-key", R"({"keys":[{"type":"qcode","data":"a"}],"hold-time":"x"})"),
+            "GenericError: Invalid parameter type for 'hold-time', expected: integer");
+  EXPECT_EQ(
+      one(R"({"execute":"send-key","arguments":{"keys":[{"type":"number","data":30}]}})").dump(),
+      R"({"return":{}})");
+  EXPECT_EQ(said("send-key", R"({"keys":[{"type":"number","data":0}]})"),
+            "GenericError: Parameter 'data' does not accept value '0'");
+  EXPECT_EQ(key_name_of_number(30), "a");
+  EXPECT_EQ(key_name_of_number(0x58), "f12");
+  EXPECT_EQ(key_name_of_number(0xd3), "delete");
+  for (i64 number = -1; number < 300; ++number) {
+    const std::string_view name = key_name_of_number(number);
+    if (name.empty()) continue;
+    EXPECT_TRUE(key_by_name(name)) << number;
+  }
 }
 
 TEST_F(Qmp, PassesCommandsToTheHumanMonitor) {
