@@ -30,6 +30,8 @@ Result<u64> number_of(std::string_view option, std::string_view text) {
 Result<void> take_registers(const std::string& text, SnippetOptions& options) {
   KeyValues values = KeyValues::parse(text, "");
   while (const auto item = values.take_first()) {
+    if (item->first.empty())
+      return error("'{}' in --set has no value; write {}=0x1000", item->second, item->second);
     const auto at = std::find(kRegisters.begin(), kRegisters.end(), item->first);
     if (at == kRegisters.end())
       return error("'{}' in --set is no general register; use rax ... r15", item->first);
