@@ -54,6 +54,12 @@ MediaBay::MediaBay(Machine& machine, const MachineConfig& config)
     }
     bays_.push_back(std::move(bay));
   }
+  for (std::size_t i = 0; i < bays_.size(); ++i) {
+    AtapiCdrom* const drive = cdrom(bays_[i]);
+    if (drive != nullptr) {
+      drive->set_tray_listener([this, i](bool open) { move_tray(bays_[i], open); });
+    }
+  }
   // A PC has a floppy drive, also when nobody put a disk in.
   if (find("floppy0") == nullptr) {
     Bay bay;
@@ -62,6 +68,16 @@ MediaBay::MediaBay(Machine& machine, const MachineConfig& config)
     bay.info.kind = DriveInfo::Kind::kFloppy;
     bays_.push_back(std::move(bay));
   }
+}
+
+MediaBay::~MediaBay() {
+  for (const Bay& bay : bays_) {
+    if (AtapiCdrom* const drive = cdrom(bay)) drive->set_tray_listener({});
+  }
+}
+
+AtapiCdrom* MediaBay::cdrom(const Bay& bay) const {
+  return bay.interface == DriveInterface::kFloppy ? nullptr : machine_.board().cdrom(bay.drive);
 }
 
 MediaBay::Bay* MediaBay::find(const std::string& name) {
@@ -87,6 +103,7 @@ std::vector<DriveInfo> MediaBay::drives() const {
   for (const Bay& bay : bays_) {
     list.push_back(bay.info);
     if (bay.image != nullptr) list.back().counts = bay.image->counts();
+    if (const AtapiCdrom* const drive = cdrom(bay)) list.back().locked = drive->tray_locked();
   }
   return list;
 }
@@ -111,13 +128,29 @@ Result<void> MediaBay::insert(Bay& bay, std::shared_ptr<BlockImage> image) {
   return {};
 }
 
-Result<void> MediaBay::change(const std::string& drive, const std::string& file) {
+Result<void> MediaBay::unlock(Bay& bay, bool force) {
+  AtapiCdrom* const drive = cdrom(bay);
+  if (drive == nullptr || force || !drive->tray_locked() || drive->tray_open()) return {};
+  drive->request_eject();
+  return error(
+      "Device '{}' is locked and force was not specified, wait for tray to open and try "
+      "again",
+      bay.info.name);
+}
+
+Result<void> MediaBay::change(const std::string& drive, const std::string& file, bool force) {
   auto bay = removable(drive);
   if (!bay) return bay.error();
+  if (auto free = unlock(**bay, force); !free) return free;
   ImageOptions options;
   options.access = (*bay)->interface == DriveInterface::kFloppy ? ImageAccess::kReadWrite
                                                                 : ImageAccess::kReadOnly;
   auto image = open_image(file, options);
+  if (!image && !(*bay)->info.file.empty() && (*bay)->info.file == file) {
+    // The same file again: as it is open, a second opening for writing is refused.
+    if (auto out = insert(**bay, nullptr); !out) return out;
+    image = open_image(file, options);
+  }
   if (!image && options.access == ImageAccess::kReadWrite) {
     options.access = ImageAccess::kReadOnly;
     image = open_image(file, options);
@@ -129,9 +162,10 @@ Result<void> MediaBay::change(const std::string& drive, const std::string& file)
   return {};
 }
 
-Result<void> MediaBay::eject(const std::string& drive, bool) {
+Result<void> MediaBay::eject(const std::string& drive, bool force) {
   auto bay = removable(drive);
   if (!bay) return bay.error();
+  if (auto free = unlock(**bay, force); !free) return free;
   move_tray(**bay, true);
   return insert(**bay, nullptr);
 }
@@ -149,8 +183,8 @@ MonitorHost MediaBay::host() {
   host.uuid = uuid_;
   host.ram_bytes = ram_bytes_;
   host.drives = [this] { return drives(); };
-  host.change = [this](const std::string& drive, const std::string& file) {
-    return change(drive, file);
+  host.change = [this](const std::string& drive, const std::string& file, bool force) {
+    return change(drive, file, force);
   };
   host.eject = [this](const std::string& drive, bool force) { return eject(drive, force); };
   host.watch_trays = [this](TrayListener listener) {

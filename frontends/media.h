@@ -19,10 +19,14 @@ class MediaBay {
   static void count(MachineConfig& config);
   /// Both outlive the bay.
   MediaBay(Machine& machine, const MachineConfig& config);
+  ~MediaBay();
+  MediaBay(const MediaBay&) = delete;
+  MediaBay& operator=(const MediaBay&) = delete;
 
   std::vector<DriveInfo> drives() const;
-  /// Opens `file` and puts it into a removable drive; the medium inside goes.
-  Result<void> change(const std::string& drive, const std::string& file);
+  /// Opens `file` and puts it into a removable drive; the medium inside goes. Where the guest has
+  /// locked the tray it is asked to let go, and it is an error without `force`.
+  Result<void> change(const std::string& drive, const std::string& file, bool force);
   Result<void> eject(const std::string& drive, bool force);
   /// All of it, for monitors.
   MonitorHost host();
@@ -36,6 +40,8 @@ class MediaBay {
     std::shared_ptr<CountedImage> image;
   };
   Bay* find(const std::string& name);
+  AtapiCdrom* cdrom(const Bay& bay) const;
+  Result<void> unlock(Bay& bay, bool force);
   Result<Bay*> removable(const std::string& name);
   Result<void> insert(Bay& bay, std::shared_ptr<BlockImage> image);
 

@@ -24,7 +24,19 @@ AtapiCdrom::AtapiCdrom(std::string name, IdeDriveState& state, IdeDriveHost& hos
     : IdeDrive(std::move(name), state, host, scheduler, log, place),
       medium_(std::move(medium)),
       serial_(std::move(serial)),
-      staging_(kStagingSectors * kSectorBytes) {}
+      staging_(kStagingSectors * kSectorBytes) {
+  medium_changed();
+}
+
+void AtapiCdrom::medium_changed() {
+  sessions_ = medium_ != nullptr ? find_cd_sessions(*medium_) : std::vector<CdSession>(1);
+}
+
+std::size_t AtapiCdrom::session_of(u32 lba) const {
+  std::size_t found = 0;
+  while (found + 1 < sessions_.size() && sessions_[found + 1].start <= lba) ++found;
+  return found;
+}
 
 u8 AtapiCdrom::reset_drive(bool hardware) {
   set_signature(0x14, 0xeb);
@@ -51,6 +63,7 @@ void AtapiCdrom::clamp_state() {
 
 void AtapiCdrom::set_medium(std::shared_ptr<BlockImage> medium) {
   medium_ = std::move(medium);
+  medium_changed();
   state_.tray_open = false;
   state_.remaining = 0;  // a transfer under way ends with what the buffer holds
   state_.media_event = medium_ != nullptr ? 2 : 3;  // new media, media removal

@@ -2,15 +2,17 @@
 // SPC-2 (T10/1236-D) for the commands in the packets.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
 #include "devices/block_image.h"
+#include "devices/ide/cd_sessions.h"
 #include "devices/ide/ide_drive.h"
 
 namespace dragoman {
 
-/// A CD-ROM drive with one data track per disc: 2048-byte sectors of an image. Images larger
+/// A CD-ROM drive with discs of 2048-byte sectors, a data track for each session. Images larger
 /// than a CD show as DVD-ROM.
 class AtapiCdrom final : public IdeDrive {
  public:
@@ -24,6 +26,13 @@ class AtapiCdrom final : public IdeDrive {
   void set_medium(std::shared_ptr<BlockImage> medium);
   const BlockImage* medium() const { return medium_.get(); }
   bool tray_open() const { return state_.tray_open; }
+  bool tray_locked() const { return state_.tray_locked; }
+  /// The user pressed the button while the tray is locked: the guest hears of it (MMC-3, 6.5).
+  void request_eject() { state_.media_event = 1; }
+  /// Called with the tray's new place when the guest moves it; empty: nobody cares.
+  void set_tray_listener(std::function<void(bool open)> listener) {
+    tray_listener_ = std::move(listener);
+  }
 
  private:
   void execute(u8 command) override;
@@ -65,6 +74,9 @@ class AtapiCdrom final : public IdeDrive {
   u32 put_mode_page(u8 page, u8 control, u32 at);
 
   u32 sectors() const;
+  void medium_changed();
+  /// The session that has this sector.
+  std::size_t session_of(u32 lba) const;
   bool disc_readable() const { return medium_ != nullptr && !state_.tray_open; }
   u8 packet(unsigned i) const { return state_.packet[i]; }
   u32 packet16(unsigned i) const { return static_cast<u32>(packet(i) << 8 | packet(i + 1)); }
@@ -75,6 +87,8 @@ class AtapiCdrom final : public IdeDrive {
   void put_position(u32 at, u32 lba, bool msf);
 
   std::shared_ptr<BlockImage> medium_;
+  std::vector<CdSession> sessions_;  // of the medium; never empty
+  std::function<void(bool open)> tray_listener_;
   std::string serial_;
   std::vector<u8> staging_;
 };

@@ -198,45 +198,46 @@ void AtapiCdrom::read_toc() {
   u8 format = packet(2) & 0x0f;
   if (format == 0) format = packet(9) >> 6;  // where SFF-8020i had it
   const u8 first = packet(6);
+  const u8 count = static_cast<u8>(sessions_.size());
   u32 at = 4;
   state_.buffer[2] = 1;  // first and last track or session
-  state_.buffer[3] = 1;
+  state_.buffer[3] = count;
+  const auto track = [&](u8 number, u32 lba) {
+    state_.buffer[at + 1] = kDataTrack;
+    state_.buffer[at + 2] = number;
+    put_position(at + 4, lba, msf);
+    at += 8;
+  };
   switch (format) {
-    case 0: {
-      if (first > 1 && first != kLeadOut) return check_condition(kIllegalRequest, kInvalidField);
-      const auto track = [&](u8 number, u32 lba) {
-        state_.buffer[at + 1] = kDataTrack;
-        state_.buffer[at + 2] = number;
-        put_position(at + 4, lba, msf);
-        at += 8;
-      };
-      if (first <= 1) track(1, 0);
+    case 0:
+      if (first > count && first != kLeadOut) {
+        return check_condition(kIllegalRequest, kInvalidField);
+      }
+      for (u8 number = std::max<u8>(first, 1); number <= count; ++number) {
+        track(number, sessions_[number - 1u].start);
+      }
       track(kLeadOut, sectors());
       break;
-    }
-    case 1:  // one session
-      state_.buffer[at + 1] = kDataTrack;
-      state_.buffer[at + 2] = 1;
-      put_position(at + 4, 0, msf);
-      at += 8;
+    case 1:  // the first track of the last session
+      track(count, sessions_.back().start);
       break;
-    case 2: {  // raw entries of the lead-in: first track, last track, lead-out, track 1
-      const auto entry = [&](u8 point, u8 m, u8 s, u8 f) {
-        state_.buffer[at] = 1;
-        state_.buffer[at + 1] = kDataTrack;
-        state_.buffer[at + 3] = point;
-        state_.buffer[at + 8] = m;
-        state_.buffer[at + 9] = s;
-        state_.buffer[at + 10] = f;
-        at += 11;
-      };
-      entry(0xa0, 1, 0, 0);
-      entry(0xa1, 1, 0, 0);
-      put_position(at + 7, sectors(), true);  // its leading zero byte falls on a zero byte
-      entry(0xa2, state_.buffer[at + 8], state_.buffer[at + 9], state_.buffer[at + 10]);
-      entry(1, 0, 2, 0);
+    case 2:  // raw entries of each lead-in: first track, last track, lead-out, the track
+      for (u8 number = std::max<u8>(first, 1); number <= count; ++number) {
+        const CdSession& session = sessions_[number - 1u];
+        const auto entry = [&](u8 point) {
+          state_.buffer[at] = number;
+          state_.buffer[at + 1] = kDataTrack;
+          state_.buffer[at + 3] = point;
+          at += 11;
+          return at - 11 + 8;  // where minute, second, frame go
+        };
+        state_.buffer[entry(0xa0)] = number;
+        state_.buffer[entry(0xa1)] = number;
+        // A position begins with a byte of zero, which falls on one that is zero anyway.
+        put_position(entry(0xa2) - 1, session.end, true);
+        put_position(entry(number) - 1, session.start, true);
+      }
       break;
-    }
     default:
       return check_condition(kIllegalRequest, kInvalidField);
   }
@@ -310,9 +311,10 @@ void AtapiCdrom::read_disc_information() {
   put16(0, 32);
   state_.buffer[2] = 0x0e;  // complete disc, complete last session
   state_.buffer[3] = 1;     // first track
-  state_.buffer[4] = 1;     // sessions
-  state_.buffer[5] = 1;     // first and last track of the last session
-  state_.buffer[6] = 1;
+  const u8 count = static_cast<u8>(sessions_.size());
+  state_.buffer[4] = count;  // sessions
+  state_.buffer[5] = count;  // first and last track of the last session
+  state_.buffer[6] = count;
   state_.buffer[7] = 0x20;  // unrestricted use
   put32(16, 0xffffffff);    // no further lead-in and lead-out
   put32(20, 0xffffffff);
@@ -322,25 +324,26 @@ void AtapiCdrom::read_disc_information() {
 void AtapiCdrom::read_track_information() {
   if (!ready()) return;
   const u32 number = packet32(2);
-  bool found = false;
+  std::size_t session = sessions_.size();
   switch (packet(1) & 3) {
     case 0:
-      found = number < sectors();
+      if (number < sectors()) session = session_of(number);
       break;
     case 1:  // track number
     case 2:  // session number
-      found = number == 1;
+      if (number >= 1 && number <= sessions_.size()) session = number - 1;
       break;
     default:
       break;
   }
-  if (!found) return check_condition(kIllegalRequest, kInvalidField);
+  if (session == sessions_.size()) return check_condition(kIllegalRequest, kInvalidField);
   put16(0, 34);
-  state_.buffer[2] = 1;  // track
-  state_.buffer[3] = 1;  // session
-  state_.buffer[5] = 4;  // data track
-  state_.buffer[6] = 1;  // mode 1
-  put32(24, sectors());
+  state_.buffer[2] = static_cast<u8>(session + 1);  // track
+  state_.buffer[3] = static_cast<u8>(session + 1);  // session
+  state_.buffer[5] = 4;                             // data track
+  state_.buffer[6] = 1;                             // mode 1
+  put32(8, sessions_[session].start);
+  put32(24, sessions_[session].end - sessions_[session].start);
   reply(36, packet16(7));
 }
 
@@ -365,6 +368,7 @@ void AtapiCdrom::start_stop() {
   } else if (start && !ready()) {
     return;
   }
+  if (load_eject && tray_listener_) tray_listener_(state_.tray_open);
   packet_complete();
 }
 

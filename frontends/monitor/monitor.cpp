@@ -60,7 +60,7 @@ const std::vector<Monitor::Command>& Monitor::commands() {
        &M::mouse_button},
       {"screendump", "", "FILE", "write the screen as PNG (name ends in .png) or PPM",
        &M::screendump_command},
-      {"change", "", "DRIVE FILE", "put another medium into a drive", &M::change},
+      {"change", "", "[-f] DRIVE FILE", "put another medium into a drive", &M::change},
       {"eject", "", "[-f] DRIVE", "take the medium out of a drive", &M::eject},
       {"catch", "", "[VECTOR...|all|none]", "stop before these exceptions are delivered",
        &M::catch_exceptions},
@@ -517,11 +517,13 @@ std::string Monitor::screendump_command(Arguments& a) {
 }
 
 std::string Monitor::change(Arguments& a) {
-  const std::string drive = a.word();
+  std::string drive = a.word();
+  const bool force = drive == "-f";
+  if (force) drive = a.word();
   const std::string file = a.word();
   if (file.empty()) return a.usage;
   if (!host_.change) return "media cannot be changed here\n";
-  if (auto done = host_.change(drive, file); !done) return line(done.error().message);
+  if (auto done = host_.change(drive, file, force); !done) return line(done.error().message);
   return "";
 }
 

@@ -24,6 +24,7 @@ struct DriveInfo {
   bool removable() const { return kind != Kind::kDisk; }
   bool read_only = false;
   bool tray_open = false;
+  bool locked = false;          ///< the guest holds the medium
   CountedImage::Counts counts;  ///< since the medium is in
 };
 
@@ -33,7 +34,7 @@ struct MonitorHost {
   std::array<u8, 16> uuid{};
   u64 ram_bytes = 0;
   std::function<std::vector<DriveInfo>()> drives;
-  std::function<Result<void>(const std::string& drive, const std::string& file)> change;
+  std::function<Result<void>(const std::string& drive, const std::string& file, bool force)> change;
   std::function<Result<void>(const std::string& drive, bool force)> eject;
   /// Asks to be told when the tray of a CD-ROM drive moves.
   std::function<void(std::function<void(const std::string& drive, bool open)>)> watch_trays;

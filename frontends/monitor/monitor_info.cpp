@@ -262,7 +262,7 @@ std::string Monitor::info_block(Arguments&) {
                 ? fmt::format("{}: [not inserted]\n", d.name)
                 : fmt::format("{}: {}{}\n", d.name, d.file, d.read_only ? " (read-only)" : "");
     if (d.removable()) {
-      text += fmt::format("    Removable device: {}, tray {}\n", "not locked",
+      text += fmt::format("    Removable device: {}, tray {}\n", d.locked ? "locked" : "not locked",
                           d.tray_open ? "open" : "closed");
     }
   }

@@ -45,7 +45,7 @@ QmpServer::Failure QmpServer::query_block(const Json&, Json& result) {
   result = Json::array();
   if (!monitor_.host().drives) return {};
   for (const DriveInfo& d : monitor_.host().drives()) {
-    Json drive = {{"device", d.name}, {"locked", false}, {"removable", d.removable()}};
+    Json drive = {{"device", d.name}, {"locked", d.locked}, {"removable", d.removable()}};
     if (!d.file.empty()) {
       drive["inserted"] = {
           {"ro", d.read_only},

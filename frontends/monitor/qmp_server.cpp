@@ -479,12 +479,12 @@ QmpServer::Failure QmpServer::change_medium(const Json& arguments, Json&) {
   const std::string file = read.text("filename");
   const std::string format = read.optional_text("format");
   (void)read.optional_choice("read-only-mode", {"retain", "read-only", "read-write"});
-  (void)read.optional_flag("force");
+  const bool force = read.optional_flag("force");
   if (!read.problem().empty()) return {kGenericError, read.problem()};
   if (!monitor_.host().change) return {kGenericError, "media cannot be changed here"};
   if (!format.empty() && !parse_image_format(format))
     return {kGenericError, fmt::format("Unknown driver '{}'", format)};
-  if (auto done = monitor_.host().change(drive, file); !done) {
+  if (auto done = monitor_.host().change(drive, file, force); !done) {
     const Failure failure = drive_failure(done.error());
     const std::string cause = cannot_read(file);
     if (failure.kind != kGenericError || cause.empty()) return failure;

@@ -191,10 +191,12 @@ void SdlMenu::media_menu() {
     ImGui::Text("%s: %s", drive.name.c_str(), drive.file.empty() ? "empty" : drive.file.c_str());
     if (ImGui::MenuItem(("Insert the file into " + drive.name).c_str(), nullptr, false,
                         !path.empty())) {
-      say_result(host_.change(drive.name, path), path + " is in " + drive.name);
+      say_result(host_.change(drive.name, path, true), path + " is in " + drive.name);
     }
-    if (ImGui::MenuItem(("Eject " + drive.name).c_str(), nullptr, false, !drive.file.empty())) {
-      say_result(host_.eject(drive.name, false), drive.name + " is empty");
+    const char* const held = drive.locked ? ", which the guest holds" : "";
+    if (ImGui::MenuItem(("Eject " + drive.name + held).c_str(), nullptr, false,
+                        !drive.file.empty())) {
+      say_result(host_.eject(drive.name, true), drive.name + " is empty");
     }
   }
   ImGui::Separator();
@@ -238,7 +240,7 @@ void SdlMenu::say_result(const Result<void>& done, const std::string& good) {
 void SdlMenu::insert(const std::string& path) {
   const auto drive = drive_for(path, drives());
   if (!drive) return say(drive.error().message);
-  say_result(host_.change(*drive, path), path + " is in " + *drive);
+  say_result(host_.change(*drive, path, true), path + " is in " + *drive);
 }
 
 void SdlMenu::screenshot() {

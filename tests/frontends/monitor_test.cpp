@@ -404,10 +404,42 @@ TEST(Media, ChangesAndEjectsRemovableOnes) {
   EXPECT_NE(monitor.execute("info block").find(iso), std::string::npos);
   EXPECT_EQ(monitor.execute("eject ide1-cd0"), "");
   EXPECT_EQ(monitor.execute("info block").find(iso), std::string::npos);
+  // The guest locks the tray: PREVENT ALLOW MEDIUM REMOVAL to the drive at 170h.
+  ASSERT_EQ(monitor.execute("change ide1-cd0 " + iso), "");
+  const auto command = [&](const std::array<u16, 6>& packet) {
+    PortMap& ports = (*machine)->board().cpu().ports();
+    ports.write(Port(0x176), 1, 0xa0);
+    ports.write(Port(0x177), 1, 0xa0);
+    for (unsigned i = 0; i < 1000000 && (ports.read(Port(0x177), 1) & 0x88) != 0x08; ++i) {
+      (*machine)->board().scheduler().run_due();
+    }
+    for (const u16 word : packet) ports.write(Port(0x170), 2, word);
+    for (unsigned i = 0; i < 1000000 && (ports.read(Port(0x177), 1) & 0x88) != 0; ++i) {
+      (*machine)->board().scheduler().run_due();
+    }
+  };
+  command({0x00});  // takes the unit attention
+  command({0x1e, 0, 1});
+  EXPECT_NE(monitor.execute("info block").find("Removable device: locked, tray closed"),
+            std::string::npos);
+  EXPECT_NE(monitor.execute("eject ide1-cd0").find("is locked"), std::string::npos);
+  EXPECT_NE(monitor.execute("change ide1-cd0 " + iso).find("is locked"), std::string::npos);
+  EXPECT_NE(monitor.execute("info block").find(iso), std::string::npos);
+  EXPECT_EQ(monitor.execute("change -f ide1-cd0 " + iso), "");
+  command({0x00});
+  command({0x1e, 0, 0});
+  std::vector<bool> trays;
+  bay.host().watch_trays([&](const std::string&, bool open) { trays.push_back(open); });
+  command({0x1b, 0, 2});
+  EXPECT_EQ(trays, std::vector<bool>{true}) << "the guest opens the tray itself";
+  EXPECT_NE(monitor.execute("info block").find("not locked, tray open"), std::string::npos);
   EXPECT_EQ(monitor.execute("eject ide0-hd0"), "Device 'ide0-hd0' is not removable\n");
   EXPECT_EQ(monitor.execute("eject nothing"), "Device 'nothing' not found\n");
   EXPECT_EQ(monitor.execute("change floppy0 " + directory.write("f", std::string(1474560, 0))), "");
   EXPECT_FALSE(monitor.execute("change floppy0 /nowhere/x").empty());
+  EXPECT_EQ(monitor.execute("change floppy0 " + directory.file("f")), "")
+      << "the same file once more";
+  EXPECT_NE(monitor.execute("info block").find("/f\n"), std::string::npos) << "not read-only";
   std::vector<u8> bytes(1024);
   ASSERT_TRUE(config.drives[0].image->read(0, bytes));
   ASSERT_TRUE(config.drives[0].image->write(512, bytes));
@@ -428,7 +460,7 @@ TEST(Media, StaysWhileThePastIsRecorded) {
   auto machine = Machine::create(config, log);
   ASSERT_TRUE(machine);
   MediaBay bay(**machine, config);
-  const auto changed = bay.change("floppy0", directory.write("f", std::string(1474560, 0)));
+  const auto changed = bay.change("floppy0", directory.write("f", std::string(1474560, 0)), false);
   ASSERT_FALSE(changed);
   EXPECT_NE(changed.error().message.find("-rewind off"), std::string::npos);
 }
