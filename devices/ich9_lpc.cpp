@@ -21,9 +21,10 @@ constexpr u16 kReservedIrqs = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 8 | 1 << 13;  // 1
 
 // Power management ports (13.8.3).
 constexpr unsigned kGpeStatus = 0x20, kGpeEnable = 0x28, kSmiEnable = 0x30, kSmiStatus = 0x34,
-                   kPowerEnd = 0x38;
+                   kPowerEnd = 0x38, kTco = 0x60;
 constexpr u32 kSmiGlobal = 1 << 0;
 constexpr u32 kSmiApm = 1 << 5;
+constexpr u32 kSmiTco = 1 << 13;
 constexpr u32 kSmiEnableBits = 0x00066cf7;  // without those that trigger by being written
 constexpr u32 kSmiStatusBits = 0x001f7f7c;
 
@@ -34,6 +35,8 @@ constexpr u8 kFullReset = 8;
 
 // Chipset configuration (10.1).
 constexpr u64 kRcbaBytes = 16 * kKiB;
+constexpr u64 kGeneralControl = 0x3410;  // GCS
+constexpr u32 kNoReboot = 1 << 5;
 
 u8 route_register(unsigned pirq) {
   return static_cast<u8>(pirq < 4 ? kPirqA + pirq : kPirqE + pirq - 4);
@@ -80,7 +83,12 @@ Ich9Lpc::Ich9Lpc(std::string name, const PciSpaces& spaces, Scheduler& scheduler
       pic_(pic),
       ioapic_(ioapic),
       outputs_(std::move(outputs)),
-      pm1_(state_.pm1, scheduler, "ich9 pm timer", [this] { update_sci(); }) {
+      pm1_(state_.pm1, scheduler, "ich9 pm timer", [this] { update_sci(); }),
+      tco_(
+          state_.tco, scheduler, [this] { tco_timeout(); },
+          [this] {
+            if ((state_.general_control & kNoReboot) == 0 && outputs_.reset) outputs_.reset(true);
+          }) {
   define_register(PciRegister::kCommand, 2, 0x0007, 0x0140);
   define_register(PciRegister::kStatus, 2, 0x0200, 0);
   define_register(PciRegister::kInterruptLine, 1, 0, 0);
@@ -196,9 +204,11 @@ void Ich9Lpc::reset() {
   Ich9LpcState fresh;
   fresh.isa_levels = state_.isa_levels;
   fresh.pirq_levels = state_.pirq_levels;
+  const Ich9TcoState tco = state_.tco;
   state_ = fresh;
   PciFunction::reset();
   pm1_.reset();
+  tco_.reset(tco);
   update_sci();
 }
 
@@ -207,6 +217,7 @@ void Ich9Lpc::restored() {
   smi_locked_ = (peek_config(kGenPmcon1, 1) & kSmiLock) != 0;
   update_mappings();
   pm1_.restored();
+  tco_.restored();
   update_sci();
   drive(true);
 }
@@ -215,12 +226,18 @@ u64 Ich9Lpc::mmio_read(unsigned /*bank*/, u64 offset, unsigned size) {
   u64 value = 0;
   for (unsigned i = 0; i < size; ++i) {
     const u64 at = offset + i;
-    value |= u64{byte_of(chipset_register(at & ~u64{3}), at & 3)} << (8 * i);
+    const u64 word = at & ~u64{3};
+    const u32 content = word == kGeneralControl ? state_.general_control : chipset_register(word);
+    value |= u64{byte_of(content, at & 3)} << (8 * i);
   }
   return value;
 }
 
-void Ich9Lpc::mmio_write(unsigned /*bank*/, u64 offset, unsigned /*size*/, u64 /*value*/) {
+void Ich9Lpc::mmio_write(unsigned /*bank*/, u64 offset, unsigned /*size*/, u64 value) {
+  if (offset == kGeneralControl) {
+    state_.general_control = static_cast<u32>(value) & kNoReboot;
+    return;
+  }
   spaces().memory.log().once(fmt::format("ich9.rcba.{:x}", offset & ~u64{3}),
                              "ICH9: chipset configuration register {:#x} cannot be changed",
                              offset);
@@ -240,7 +257,16 @@ void Ich9Lpc::press_power_button() {
   update_sci();
 }
 
+/// The first timeout: an SMI, for a handler that may still rescue the system.
+void Ich9Lpc::tco_timeout() {
+  state_.smi_status |= kSmiTco;
+  if ((state_.smi_enable & kSmiGlobal) && (state_.smi_enable & kSmiTco) && outputs_.smi) {
+    outputs_.smi();
+  }
+}
+
 u8 Ich9Lpc::read_power(unsigned offset, u64 now_ticks) {
+  if (offset >= kTco && offset < kTco + Ich9Tco::kBytes) return tco_.read(offset - kTco);
   if (offset < AcpiPm1::kBytes) return pm1_.read(offset, now_ticks);
   if (offset >= kGpeStatus && offset < kPowerEnd) {
     if (offset < kGpeEnable) return byte_of(state_.gpe_status, offset - kGpeStatus);
@@ -264,6 +290,7 @@ void Ich9Lpc::write_power(unsigned offset, u8 value) {
     }
     return;
   }
+  if (offset >= kTco && offset < kTco + Ich9Tco::kBytes) return tco_.write(offset - kTco, value);
   if (offset >= kGpeStatus && offset < kGpeEnable) {
     state_.gpe_status &= ~(u64{value} << (8 * (offset - kGpeStatus)));
   } else if (offset >= kGpeEnable && offset < kSmiEnable) {

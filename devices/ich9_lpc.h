@@ -8,12 +8,14 @@
 
 #include "base/scheduler.h"
 #include "devices/acpi_pm1.h"
+#include "devices/ich9_tco.h"
 #include "devices/pci/pci_function.h"
 
 namespace dragoman {
 
 struct Ich9LpcState {
   AcpiPm1State pm1 = {};
+  Ich9TcoState tco = {};
   u64 gpe_status = 0;
   u64 gpe_enable = 0;
   u32 smi_enable = 0;
@@ -24,11 +26,14 @@ struct Ich9LpcState {
   u8 reset_control = 0;
   u8 apm_control = 0;
   u8 apm_status = 0;
-  u8 reserved = 0;  // padding
+  u8 reserved = 0;          // padding
+  u32 general_control = 0;  ///< GCS, which has NO_REBOOT
+  std::array<u8, 4> reserved2{};
 
   static constexpr auto fields() {
     using S = Ich9LpcState;
     return std::tuple{Field{"pm1", &S::pm1},
+                      Field{"tco", &S::tco},
                       Field{"gpe_status", &S::gpe_status},
                       Field{"gpe_enable", &S::gpe_enable},
                       Field{"smi_enable", &S::smi_enable},
@@ -39,7 +44,9 @@ struct Ich9LpcState {
                       Field{"reset_control", &S::reset_control},
                       Field{"apm_control", &S::apm_control},
                       Field{"apm_status", &S::apm_status},
-                      Field{"reserved", &S::reserved}};
+                      Field{"reserved", &S::reserved},
+                      Field{"general_control", &S::general_control},
+                      Field{"reserved2", &S::reserved2}};
   }
 };
 
@@ -57,7 +64,8 @@ struct Ich9LpcOutputs {
 ///
 /// Port blocks: power management at PMBASE (config 40h, 128 ports, while ACPI_CTRL bit 7 is set),
 /// APM_CNT and APM_STS at B2h and B3h, reset control at CF9h. Memory: chipset configuration at RCBA
-/// (config F0h), of which only fixed values are there. Not built: TCO, GPIO, the SMBus function.
+/// (config F0h), of which only fixed values and NO_REBOOT are there. The SMBus function is
+/// Ich9Smbus. Not built: GPIO.
 class Ich9Lpc : public StatefulPciFunction<Ich9LpcState>,
                 public IrqSink,
                 private PortHandler,
@@ -100,6 +108,7 @@ class Ich9Lpc : public StatefulPciFunction<Ich9LpcState>,
   u8 read_power(unsigned offset, u64 now_ticks);
   void write_power(unsigned offset, u8 value);
   void write_apm_control(u8 value);
+  void tco_timeout();
   void update_mappings();
   void update_sci();
   unsigned sci_input() const;
@@ -112,6 +121,7 @@ class Ich9Lpc : public StatefulPciFunction<Ich9LpcState>,
   IrqSink& ioapic_;
   Ich9LpcOutputs outputs_;
   AcpiPm1 pm1_;
+  Ich9Tco tco_;
   PortRangeId power_range_ = 0;
   RangeId rcba_range_ = 0;
   u32 pic_driven_ = 0;

@@ -26,7 +26,6 @@ constexpr u8 kDone = 1 << 1;  // INTER
 constexpr u8 kDeviceError = 1 << 2;
 constexpr u8 kInterruptEnable = 1 << 0;
 constexpr u8 kStart = 1 << 6;
-enum Protocol : unsigned { kQuick = 0, kByte = 1, kByteData = 2, kWordData = 3 };
 
 template <class T>
 u8 byte_of(T value, unsigned n) {
@@ -212,35 +211,10 @@ void Piix4Pm::write_smbus(unsigned offset, u8 value) {
 
 /// One transaction, at once (7.3, SMBHSTCNT); false when nobody acknowledges it.
 bool Piix4Pm::transfer_smbus() {
-  const u8 address = state_.smbus[kHostAddress] >> 1;
-  const bool read = (state_.smbus[kHostAddress] & 1) != 0;
-  const u8 command = state_.smbus[kHostCommand];
-  u8& low = state_.smbus[kHostData0];
-  u8& high = state_.smbus[kHostData1];
-  if (smbus_device_ == nullptr || !smbus_device_->answers(address)) return false;
-  SmbusDevice& device = *smbus_device_;
-  switch (state_.smbus[kHostControl] >> 2 & 7) {
-    case kQuick:
-      return true;
-    case kByte:
-      if (!read) return device.send(address, command);
-      low = device.receive(address);
-      return true;
-    case kByteData:
-      if (!read) return device.write(address, command, low);
-      low = device.read(address, command);
-      return true;
-    case kWordData:
-      if (!read) {
-        return device.write(address, command, low) &&
-               device.write(address, static_cast<u8>(command + 1), high);
-      }
-      low = device.read(address, command);
-      high = device.receive(address);
-      return true;
-    default:
-      return false;  // an EEPROM has no blocks with a length in front
-  }
+  auto& r = state_.smbus;
+  const auto protocol = static_cast<SmbusProtocol>(r[kHostControl] >> 2 & 7);
+  return smbus_transaction(smbus_device_, protocol, r[kHostAddress], r[kHostCommand], r[kHostData0],
+                           r[kHostData1]);
 }
 
 void Piix4Pm::write_apm_control(u8 value) {

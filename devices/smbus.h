@@ -22,4 +22,12 @@ class SmbusDevice {
   virtual bool write(u8 address, u8 command, u8 value) = 0;
 };
 
+/// Command protocols as Intel's controllers number them.
+enum class SmbusProtocol : u8 { kQuick = 0, kByte = 1, kByteData = 2, kWordData = 3 };
+
+/// One transaction, at once. `slave` is the address in bits 7:1 and the direction (1: read) in bit
+/// 0; false when nobody acknowledges it, or there is no such protocol.
+bool smbus_transaction(SmbusDevice* bus, SmbusProtocol protocol, u8 slave, u8 command, u8& low,
+                       u8& high);
+
 }  // namespace dragoman

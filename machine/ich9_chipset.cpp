@@ -4,6 +4,8 @@
 #include "devices/ahci/ahci.h"
 #include "devices/i82g33.h"
 #include "devices/ich9_lpc.h"
+#include "devices/ich9_smbus.h"
+#include "devices/spd_eeprom.h"
 #include "machine/chipset.h"
 
 namespace dragoman {
@@ -27,11 +29,14 @@ class Ich9Chipset final : public Chipset {
             Ich9LpcOutputs{parts.reset, parts.smi, parts.power_off, parts.sleep})),
         ahci_(parts.devices.add<Ahci>("ich9-ahci", parts.spaces, parts.msi, parts.scheduler,
                                       parts.log, true)),
+        smbus_(parts.devices.add<Ich9Smbus>("ich9-smbus", parts.spaces)),
         ram_bytes_(parts.ram_bytes) {
     pci_.attach(0, 0, host_bridge_);
     pci_.attach(31, 0, lpc_);
     pci_.connect_pirqs(lpc_);
     pci_.attach(31, 2, ahci_);
+    smbus_.set_device(parts.devices.add<SpdEeprom>("spd", parts.ram_bytes));
+    pci_.attach(31, 3, smbus_);
   }
 
   PciBus& pci() override { return pci_; }
@@ -84,6 +89,7 @@ class Ich9Chipset final : public Chipset {
     lpc_.config_write(0x40, 4, board.pm_base | 1u);
     lpc_.config_write(0x44, 1, 0x80);  // SCI on IRQ 9
     lpc_.config_write(0xf0, 4, kRcba | 1);
+    smbus_.config_write(0x40, 1, 1);
   }
 
  private:
@@ -91,6 +97,7 @@ class Ich9Chipset final : public Chipset {
   I82g33& host_bridge_;
   Ich9Lpc& lpc_;
   Ahci& ahci_;
+  Ich9Smbus& smbus_;
   u64 ram_bytes_;
 };
 
