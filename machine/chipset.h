@@ -14,6 +14,7 @@
 #include "devices/ide/atapi_cdrom.h"
 #include "devices/pci/msi_sink.h"
 #include "devices/pci/pci_bus.h"
+#include "devices/usb/uhci.h"
 #include "machine/config.h"
 #include "machine/device_list.h"
 
@@ -27,6 +28,7 @@ struct ChipsetParts {
   Scheduler& scheduler;
   Log& log;
   u64 ram_bytes;
+  bool usb;  ///< with the USB controller
   IrqSink& pic;
   IrqSink& ioapic;
   std::function<void(bool hard)> reset;  ///< true: the whole board, false: INIT
@@ -47,6 +49,8 @@ class Chipset {
   /// The processor entered or left SMM.
   virtual void set_smm(bool smm) = 0;
   virtual void press_power_button() = 0;
+  /// Null without one.
+  virtual Uhci* usb() = 0;
 
   /// Drives of if=ide, by their index (see ide_units_per_bus()). Before the first reset.
   virtual void attach_disk(unsigned index, std::shared_ptr<BlockImage> image,

@@ -151,6 +151,8 @@ struct MachineConfig {
   std::vector<CharacterBackend*> virtio_consoles;
   unsigned virtio_rngs = 0;
   bool virtio_tablet = false;  ///< an absolute pointer
+  bool usb = false;            ///< a USB controller
+  bool usb_tablet = false;     ///< an absolute pointer; with its controller
   SoundConfig sound;
   std::optional<DebugExitConfig> debug_exit;
   bool pc_testdev = false;  ///< ports and memory for test programs

@@ -32,6 +32,11 @@ class Ich9Chipset final : public Chipset {
         smbus_(parts.devices.add<Ich9Smbus>("ich9-smbus", parts.spaces)),
         ram_bytes_(parts.ram_bytes) {
     pci_.attach(0, 0, host_bridge_);
+    if (parts.usb) {
+      usb_ = &parts.devices.add<Uhci>("ich9-usb", parts.spaces, parts.scheduler, parts.log,
+                                      Uhci::kIch9, u8{1});
+      pci_.attach(29, 0, *usb_);
+    }
     pci_.attach(31, 0, lpc_);
     pci_.connect_pirqs(lpc_);
     pci_.attach(31, 2, ahci_);
@@ -44,6 +49,7 @@ class Ich9Chipset final : public Chipset {
   IrqLine isa_irq(unsigned irq) override { return lpc_.isa_irq(irq); }
   void set_smm(bool smm) override { host_bridge_.set_smm(smm); }
   void press_power_button() override { lpc_.press_power_button(); }
+  Uhci* usb() override { return usb_; }
 
   void attach_disk(unsigned index, std::shared_ptr<BlockImage> image, std::string serial) override {
     ahci_.attach_disk(index, std::move(image), std::move(serial));
@@ -98,6 +104,7 @@ class Ich9Chipset final : public Chipset {
   Ich9Lpc& lpc_;
   Ahci& ahci_;
   Ich9Smbus& smbus_;
+  Uhci* usb_ = nullptr;
   u64 ram_bytes_;
 };
 

@@ -23,8 +23,8 @@ Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config, Lo
   if (config.history && !config.icount_shift) {
     return error("a history needs time by the count of instructions; add -icount shift=3");
   }
-  if (config.history && config.virtio_tablet) {
-    return error("a history does not record a virtio tablet; leave it out or use -rewind off");
+  if (config.history && (config.virtio_tablet || config.usb_tablet)) {
+    return error("a history does not record a tablet; leave it out or use -rewind off");
   }
   std::unique_ptr<Machine> machine(
       new Machine(config, log, config.history ? std::make_unique<History>(config) : nullptr));

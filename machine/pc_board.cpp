@@ -12,9 +12,11 @@
 #include "devices/sound/mpu401.h"
 #include "devices/sound/sb16.h"
 #include "devices/sound/ymf262.h"
+#include "devices/usb/usb_tablet.h"
 #include "devices/virtio/virtio_blk.h"
 #include "devices/virtio/virtio_console.h"
 #include "devices/virtio/virtio_rng.h"
+#include "devices/virtio/virtio_tablet.h"
 #include "machine/pci_setup.h"
 
 namespace dragoman {
@@ -128,6 +130,7 @@ void PcBoard::add_chipset() {
       .scheduler = scheduler_,
       .log = log_,
       .ram_bytes = config_.ram_bytes,
+      .usb = config_.usb || config_.usb_tablet,
       .pic = *pic_,
       .ioapic = *ioapic_,
       .reset = [this](bool hard) { request_reset(hard); },
@@ -239,9 +242,22 @@ void PcBoard::add_pci_devices() {
                         [this](std::span<u8> out) { random_bytes(out); }));
   }
   if (config_.virtio_tablet) {
-    tablet_ = &add<VirtioTablet>("virtio-tablet", spaces_, apic_bus_, log_);
-    plug(*tablet_);
+    auto& tablet = add<VirtioTablet>("virtio-tablet", spaces_, apic_bus_, log_);
+    plug(tablet);
+    tablets_.push_back(&tablet);
   }
+  if (config_.usb_tablet) {
+    auto& tablet = add<UsbTablet>("usb-tablet", scheduler_);
+    chipset_->usb()->attach(tablet);
+    tablets_.push_back(&tablet);
+  }
+}
+
+AbsolutePointer* PcBoard::tablet() {
+  for (AbsolutePointer* tablet : tablets_) {
+    if (tablet->ready()) return tablet;
+  }
+  return tablets_.empty() ? nullptr : tablets_.front();
 }
 
 AudioMixer* PcBoard::mixer_for(AudioBackend* backend) {

@@ -11,6 +11,7 @@
 #include "base/scheduler.h"
 #include "bios/board_description.h"
 #include "cpu/cpu.h"
+#include "devices/absolute_pointer.h"
 #include "devices/ahci/ahci.h"
 #include "devices/apic_bus.h"
 #include "devices/debug_console.h"
@@ -36,7 +37,6 @@
 #include "devices/sound/pc_speaker.h"
 #include "devices/uart16550.h"
 #include "devices/vga/std_vga.h"
-#include "devices/virtio/virtio_tablet.h"
 #include "machine/chipset.h"
 #include "machine/clock.h"
 #include "machine/config.h"
@@ -81,8 +81,8 @@ class PcBoard {
   Ps2Keyboard& keyboard() { return *keyboard_; }
   /// The mice, as the host's mouse moves them.
   MouseInput& mouse() { return *mouse_; }
-  /// Null without one.
-  VirtioTablet* tablet() { return tablet_; }
+  /// The tablet whose driver listens, else any; null without one.
+  AbsolutePointer* tablet();
   /// Null without a VGA card.
   StdVga* vga() { return vga_; }
   I82077* floppy() { return floppy_; }
@@ -150,7 +150,7 @@ class PcBoard {
   Ps2Keyboard* keyboard_ = nullptr;
   std::unique_ptr<MouseInput> mouse_;
   StdVga* vga_ = nullptr;
-  VirtioTablet* tablet_ = nullptr;
+  std::vector<AbsolutePointer*> tablets_;
   FwCfg* fw_cfg_ = nullptr;
   std::vector<Uart16550*> uarts_;
   std::vector<Ahci*> ahci_;           // added adapters ...

@@ -29,6 +29,11 @@ class PiixChipset final : public Chipset {
     pci_.attach(1, 0, isa_bridge_);
     pci_.connect_pirqs(isa_bridge_);
     pci_.attach(1, 1, ide_);
+    if (parts.usb) {
+      usb_ = &parts.devices.add<Uhci>("piix3-usb", parts.spaces, parts.scheduler, parts.log,
+                                      Uhci::kPiix3, u8{4});
+      pci_.attach(1, 2, *usb_);
+    }
     pci_.attach(1, 3, pm_);
   }
 
@@ -37,6 +42,7 @@ class PiixChipset final : public Chipset {
   IrqLine isa_irq(unsigned irq) override { return isa_bridge_.isa_irq(irq); }
   void set_smm(bool smm) override { host_bridge_.set_smm(smm); }
   void press_power_button() override { pm_.press_power_button(); }
+  Uhci* usb() override { return usb_; }
 
   void attach_disk(unsigned index, std::shared_ptr<BlockImage> image, std::string serial) override {
     ide_.attach_disk(index / 2, index % 2, std::move(image), std::move(serial));
@@ -77,6 +83,7 @@ class PiixChipset final : public Chipset {
   Piix3& isa_bridge_;
   Piix3Ide& ide_;
   Piix4Pm& pm_;
+  Uhci* usb_ = nullptr;
 };
 
 }  // namespace

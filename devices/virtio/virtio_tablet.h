@@ -5,24 +5,19 @@
 #include <string>
 #include <vector>
 
+#include "devices/absolute_pointer.h"
 #include "devices/virtio/virtio_pci.h"
 
 namespace dragoman {
 
-class VirtioTablet final : public VirtioPci {
+class VirtioTablet final : public VirtioPci, public AbsolutePointer {
  public:
-  static constexpr u32 kMost = 0x7fff;  ///< coordinates go from 0 to this
-
   VirtioTablet(std::string name, const PciSpaces& spaces, MsiSink& msi, Log& log);
 
-  /// True while a driver listens; otherwise the pointer has to be another device.
-  bool ready() const { return running(); }
-  /// The host's pointer is here now. What the driver has no room for comes later, as one movement.
-  void move_to(u32 x, u32 y);
-  /// Bits as of Ps2Mouse::buttons(): left, right, middle, side, extra.
-  void buttons(u8 held);
-  /// Positive is away from the user.
-  void wheel(int steps);
+  bool ready() const override { return running(); }
+  void move_to(u32 x, u32 y) override;
+  void buttons(u8 held) override;
+  void wheel(int steps) override;
 
  private:
   struct Event {

@@ -72,6 +72,20 @@ Result<void> virtio_tablet(KeyValues& properties, DeviceContext& context) {
   return properties.expect_empty("-device virtio-tablet-pci", "id");
 }
 
+Result<void> usb_controller(KeyValues& properties, DeviceContext& context) {
+  drop_placement(properties);
+  context.config.usb = true;
+  return properties.expect_empty("-device piix3-usb-uhci", "id");
+}
+
+Result<void> usb_tablet(KeyValues& properties, DeviceContext& context) {
+  drop_placement(properties);
+  (void)properties.take("port");
+  if (context.config.usb_tablet) return error("-device usb-tablet: there can be one");
+  context.config.usb_tablet = true;
+  return properties.expect_empty("-device usb-tablet", "id");
+}
+
 /// "bus=ahci0.3" names a port of the adapter with that id, "bus=ide.1" a channel of the board
 /// (unit= says which of its drives).
 Result<void> take_bus(KeyValues& properties, const DeviceContext& context, DriveOption& drive) {
@@ -272,6 +286,9 @@ constexpr Driver kDrivers[] = {
     {"virtio-blk", "the same", virtio_blk},
     {"virtio-tablet-pci", "a pointer that need not be captured", virtio_tablet},
     {"virtio-tablet", "the same", virtio_tablet},
+    {"usb-tablet", "the same on USB, which most systems know how to drive", usb_tablet},
+    {"piix3-usb-uhci", "the USB controller alone, also with -usb", usb_controller},
+    {"ich9-usb-uhci1", "the same", usb_controller},
     {"virtio-rng-pci", "random numbers", virtio_rng},
     {"virtio-rng", "the same", virtio_rng},
     {"virtio-console-pci", "virtio console; chardev=SPEC as in -serial", virtio_console},

@@ -329,7 +329,7 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
   app.set_help_flag("-h,--help", "Show this text");
   std::vector<std::string> files, drives, devices, hd(4), cdroms, floppies(2), accel, smp, memory,
       m_opt;
-  std::vector<std::string> audiodevs, audio, soundhw;
+  std::vector<std::string> audiodevs, audio, soundhw, usb_devices;
   std::string boot, machine, vnc, trace;
   std::vector<std::string> trace_symbols;
   bool version = false, gdb_1234 = false;
@@ -351,6 +351,9 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
   app.add_option("--name", o.name, "Name of the machine")->group(kMachine);
   app.add_option("--device", devices, "Add a device, such as virtio-rng-pci; 'help' lists them")
       ->group(kMachine);
+  bool usb = false;
+  app.add_flag("--usb", usb, "Add the USB controller")->group(kMachine);
+  app.add_option("--usbdevice", usb_devices, "Add a USB device: tablet")->group(kMachine);
   app.add_option("--audiodev", audiodevs,
                  "Where sound goes: sdl, wav,path=FILE or none, id=NAME; 'help' tells more")
       ->group(kMachine);
@@ -572,6 +575,11 @@ Result<ParsedCommand> parse_options(int argc, const char* const* argv) {
     KeyValues values = KeyValues::parse(text, "driver");
     const std::string driver = values.take("driver").value_or("");
     o.devices.push_back({driver, std::move(values)});
+  }
+  if (usb) o.devices.push_back({"piix3-usb-uhci", KeyValues::parse("", "driver")});
+  for (const std::string& name : usb_devices) {
+    if (name != "tablet") return error("-usbdevice {}: there is 'tablet' only", name);
+    o.devices.push_back({"usb-tablet", KeyValues::parse("", "driver")});
   }
   if (auto ok = parse_sound(audiodevs, audio, soundhw, o); !ok) return ok.error();
   return command;

@@ -205,14 +205,14 @@ void SdlDisplay::set_buttons(u8 mask) {
 }
 
 bool SdlDisplay::absolute() const {
-  VirtioTablet* const tablet = board_.tablet();
+  AbsolutePointer* const tablet = board_.tablet();
   return tablet != nullptr && tablet->ready();
 }
 
 void SdlDisplay::point(int x, int y) {
   if (target_.w < 2 || target_.h < 2) return;
   const auto scaled = [](int at, int extent) {
-    return static_cast<u32>(i64{std::clamp(at, 0, extent - 1)} * VirtioTablet::kMost /
+    return static_cast<u32>(i64{std::clamp(at, 0, extent - 1)} * AbsolutePointer::kMost /
                             (extent - 1));
   };
   board_.tablet()->move_to(scaled(x - target_.x, target_.w), scaled(y - target_.y, target_.h));

@@ -159,8 +159,8 @@ VncDisplay::VncDisplay(PcBoard& board, std::string name, std::string password, i
       watch_(*board.vga(), board.memory()),
       listener_(std::make_unique<Listener>(*this, listener)) {
   input_.key = [this](Key key, bool pressed) { board_.keyboard().key(key, pressed); };
-  const auto tablet = [this]() -> VirtioTablet* {
-    VirtioTablet* const found = board_.tablet();
+  const auto tablet = [this]() -> AbsolutePointer* {
+    AbsolutePointer* const found = board_.tablet();
     return found != nullptr && found->ready() ? found : nullptr;
   };
   input_.move = [this, tablet](int dx, int dy, int dz) {
@@ -172,8 +172,9 @@ VncDisplay::VncDisplay(PcBoard& board, std::string name, std::string password, i
   };
   input_.point = [tablet](unsigned x, unsigned y, Size screen) {
     if (tablet() == nullptr || screen.width < 2 || screen.height < 2) return false;
-    tablet()->move_to(std::min(x, screen.width - 1) * VirtioTablet::kMost / (screen.width - 1),
-                      std::min(y, screen.height - 1) * VirtioTablet::kMost / (screen.height - 1));
+    tablet()->move_to(
+        std::min(x, screen.width - 1) * AbsolutePointer::kMost / (screen.width - 1),
+        std::min(y, screen.height - 1) * AbsolutePointer::kMost / (screen.height - 1));
     return true;
   };
   screen_.size = kNoMode;

@@ -28,6 +28,7 @@ const std::vector<std::string_view> kRanges[kFuzzAll] = {
     {"virtio-console"},
     {"virtio-rng"},
     {"pc-testdev", "isa-debug-exit", "debugcon"},
+    {"piix3-usb"},
 };
 
 }  // namespace

@@ -26,6 +26,7 @@ enum FuzzDevice : unsigned {
   kFuzzVirtioConsole,
   kFuzzVirtioRng,
   kFuzzTestdev,
+  kFuzzUhci,
   kFuzzAll,
 };
 

@@ -52,6 +52,7 @@ FuzzBoard::FuzzBoard() {
   config_.debug_console = &backends_[2];
   config_.virtio_consoles = {&backends_[3]};
   config_.virtio_rngs = 1;
+  config_.usb_tablet = true;
   config_.pc_testdev = true;
   config_.debug_exit = DebugExitConfig{};
   config_.drives.push_back({DriveInterface::kIde, 0, 0, false, disk(), "", {}});

@@ -40,6 +40,7 @@ constexpr std::array kTargets = {
     FuzzTarget{"virtio_console", fuzz_device<kFuzzVirtioConsole>, kOperations},
     FuzzTarget{"virtio_rng", fuzz_device<kFuzzVirtioRng>, kOperations},
     FuzzTarget{"testdev", fuzz_device<kFuzzTestdev>, kOperations},
+    FuzzTarget{"uhci", fuzz_device<kFuzzUhci>, kOperations},
 };
 
 }  // namespace
