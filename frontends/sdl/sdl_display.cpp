@@ -233,9 +233,23 @@ void SdlDisplay::capture(bool on) {
 
 void SdlDisplay::toggle_full_screen() {
   const bool wanted = !full_screen_;
-  if (SDL_SetWindowFullscreen(window_, wanted ? u32{SDL_WINDOW_FULLSCREEN_DESKTOP} : 0u) != 0)
-    return;
-  full_screen_ = wanted;
+  SDL_Rect screen{};
+  if (wanted) {
+    // Window managers make a window full screen when they are asked. Where there is none, nobody
+    // does, so the window takes the place first.
+    SDL_GetWindowPosition(window_, &before_.x, &before_.y);
+    SDL_GetWindowSize(window_, &before_.w, &before_.h);
+    if (SDL_GetDisplayBounds(std::max(SDL_GetWindowDisplayIndex(window_), 0), &screen) != 0) return;
+    SDL_SetWindowPosition(window_, screen.x, screen.y);
+    SDL_SetWindowSize(window_, screen.w, screen.h);
+  }
+  const u32 mode = wanted ? u32{SDL_WINDOW_FULLSCREEN_DESKTOP} : 0;
+  const bool done = SDL_SetWindowFullscreen(window_, mode) == 0;
+  if (done) full_screen_ = wanted;
+  if (!full_screen_) {
+    SDL_SetWindowSize(window_, before_.w, before_.h);
+    SDL_SetWindowPosition(window_, before_.x, before_.y);
+  }
   stale_ = true;
 }
 
@@ -279,11 +293,34 @@ bool SdlDisplay::resize(Size size) {
   const u32 own_size = SDL_WINDOW_FULLSCREEN | SDL_WINDOW_FULLSCREEN_DESKTOP | SDL_WINDOW_MAXIMIZED;
   if ((SDL_GetWindowFlags(window_) & own_size) == 0 && size.width >= kLeastSide &&
       size.height >= kLeastSide) {
-    const int scale = initial_scale(size);
-    SDL_SetWindowSize(window_, static_cast<int>(size.width) * scale,
-                      static_cast<int>(size.height) * scale + bar());
+    fit_window(size);
   }
   return true;
+}
+
+void SdlDisplay::fit_window(Size size) {
+  const int scale = initial_scale(size);
+  int width = static_cast<int>(size.width) * scale;
+  int height = static_cast<int>(size.height) * scale;
+  SDL_Rect room{};
+  const int display = std::max(SDL_GetWindowDisplayIndex(window_), 0);
+  if (SDL_GetDisplayUsableBounds(display, &room) != 0) {
+    SDL_SetWindowSize(window_, width, height + bar());
+    return;
+  }
+  int top = 0, left = 0, bottom = 0, right = 0;  // what the window manager draws around it
+  SDL_GetWindowBordersSize(window_, &top, &left, &bottom, &right);
+  room = {room.x + left, room.y + top, room.w - left - right, room.h - top - bottom};
+  const double fit = std::min(
+      {1.0, static_cast<double>(room.w) / width, static_cast<double>(room.h - bar()) / height});
+  width = std::max(static_cast<int>(width * fit), 1);
+  height = std::max(static_cast<int>(height * fit), 1) + bar();
+  SDL_SetWindowSize(window_, width, height);
+  int x = 0, y = 0;
+  SDL_GetWindowPosition(window_, &x, &y);
+  const int on_x = std::max(room.x, std::min(x, room.x + room.w - width));
+  const int on_y = std::max(room.y, std::min(y, room.y + room.h - height));
+  if (on_x != x || on_y != y) SDL_SetWindowPosition(window_, on_x, on_y);
 }
 
 void SdlDisplay::draw() {

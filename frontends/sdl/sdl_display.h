@@ -44,6 +44,8 @@ class SdlDisplay {
   void point(int x, int y);
   void set_buttons(u8 mask);
   void toggle_full_screen();
+  /// Gives the window room for a screen of this size, but keeps it on the host's.
+  void fit_window(Size size);
   void release_keys();
   void paste();
   /// Lines at the top that are not the guest's.
@@ -70,6 +72,7 @@ class SdlDisplay {
   u8 buttons_ = 0;
   bool captured_ = false;
   bool full_screen_ = false;
+  SDL_Rect before_{};  ///< place and size of the window while it is full screen
   bool stale_ = true;  ///< the window must be drawn again although the screen did not change
 };
 
