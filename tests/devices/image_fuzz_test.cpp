@@ -1,4 +1,6 @@
 // Damaged images: a clear error or some contents, never a crash, a hang or much memory.
+#include <cstdlib>
+
 #include "base/bits.h"
 #include "devices/block/byte_order.h"
 #include "tests/devices/image_test_bench.h"
@@ -71,7 +73,8 @@ TEST_F(ImageFuzz, DamagedHeadersAndTables) {
                             "-O vdi",
                             "-O vpc",
                             "-O vpc -o subformat=fixed"};
-  std::mt19937 random(99);
+  const char* const seed = std::getenv("DRAGOMAN_IMAGE_SEED");
+  std::mt19937 random(seed != nullptr ? static_cast<u32>(std::atoi(seed)) : 99);
   for (const char* format : kFormats) {
     ASSERT_EQ(shell(std::string("qemu-img convert -f raw ") + format + " " + path("raw") + " " +
                     path("image")),
