@@ -14,7 +14,7 @@ bool Cpu::segment_check_slow(unsigned segment, u64 offset, unsigned size, Access
   const auto fail = [&] { return raise(stack_fault ? kVectorSs : kVectorGp, 0); };
   if (protected_mode() && !v86()) {
     if (!s.present()) return fail();  // null selector: the hidden part was made unusable
-    const bool readable = !s.code() || (s.type() & 2);
+    const bool readable = !s.code() || (s.type() & 2) || type == AccessType::kExecute;
     if (type == AccessType::kWrite ? !s.writable_data() : !readable) return fail();
   }
   const u64 last = offset + size - 1;

@@ -147,10 +147,18 @@ bool xlat(Cpu& cpu, const Instruction& insn) {
 
 bool nop(Cpu&, const Instruction&) { return true; }
 
-/// CLFLUSH, CLFLUSHOPT, CLWB: nothing to write back, but the address is checked like a byte load.
+/// CLFLUSH, CLFLUSHOPT, CLWB: nothing to write back, but the address is checked like a byte load,
+/// except that the segment may be execute-only (SDM vol. 2, CLFLUSH). Nothing is read: a device's
+/// register may lie there.
 bool cache_line(Cpu& cpu, const Instruction& insn) {
-  u8 ignored;
-  return cpu.read<u8>(insn.segment, effective_address(cpu, insn), ignored);
+  const u64 offset = effective_address(cpu, insn);
+  const Segment& s = cpu.state.segments[insn.segment];
+  const bool execute_only = s.code() && !(s.type() & 2);
+  if (!execute_only || cpu.code64()) return cpu.probe_read(insn.segment, offset, 1);
+  u64 linear;
+  Cpu::PageWalk walk;
+  return cpu.segment_linear(insn.segment, offset, 1, AccessType::kExecute, linear) &&
+         cpu.translate(linear, AccessType::kRead, Privilege::kCurrent, walk);
 }
 
 }  // namespace
