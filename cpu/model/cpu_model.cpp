@@ -153,7 +153,7 @@ constexpr Dependency kDependencies[] = {
     {F::kLm, F::kPae},         {F::kNx, F::kPae},         {F::kPcid, F::kLm},
     {F::kInvpcid, F::kPcid},   {F::kX2apic, F::kApic},    {F::kTscDeadline, F::kApic},
     {F::kFsgsbase, F::kLm},    {F::kPdpe1gb, F::kLm},     {F::kLahfLm, F::kLm},
-    {F::kRdtscp, F::kTsc},
+    {F::kRdtscp, F::kTsc},     {F::kVaes, F::kAvx},       {F::kVpclmulqdq, F::kAvx},
 };
 
 void drop_dependents(FeatureSet& set) {

@@ -43,6 +43,8 @@ FeatureSet host_features() {
       case Feature::kAvx2:
       case Feature::kFma:
       case Feature::kF16c:
+      case Feature::kVaes:
+      case Feature::kVpclmulqdq:
         if (!host_cpuid_bit(leaf, subleaf, reg, bit)) set.remove(feature);
         break;
       default:

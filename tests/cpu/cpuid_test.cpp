@@ -80,6 +80,7 @@ TEST(Cpuid, FeaturesComeWithWhatTheyNeed) {
       {F::kPae, F::kPse},          {F::kMtrr, F::kMsr},        {F::kX2apic, F::kApic},
       {F::kTscDeadline, F::kApic}, {F::kTscDeadline, F::kTsc}, {F::kRdtscp, F::kTsc},
       {F::kMca, F::kMce},          {F::kCx16, F::kCx8},        {F::kLahfLm, F::kLm},
+      {F::kVaes, F::kAvx},         {F::kVpclmulqdq, F::kAvx},
   };
   for (const std::string& name : cpu_model_names()) {
     const CpuModel model = parse_cpu_model(name).value();

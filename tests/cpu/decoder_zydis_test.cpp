@@ -87,9 +87,7 @@ struct Zydis {
       case ZYDIS_ISA_EXT_TDX:
       case ZYDIS_ISA_EXT_TSX_LDTRK:
       case ZYDIS_ISA_EXT_UINTR:
-      case ZYDIS_ISA_EXT_VAES:
       case ZYDIS_ISA_EXT_VMFUNC:
-      case ZYDIS_ISA_EXT_VPCLMULQDQ:
       case ZYDIS_ISA_EXT_VTX:
       case ZYDIS_ISA_EXT_WAITPKG:
       case ZYDIS_ISA_EXT_XOP:

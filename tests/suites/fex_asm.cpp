@@ -44,8 +44,6 @@ constexpr std::string_view kRexFar =
     "REX.W before a far branch through memory: AMD reads m16:32, Intel m16:64 (SDM vol. 2, JMP)";
 constexpr std::string_view kUmip =
     "expects what Linux makes up for SGDT, SIDT and SMSW under UMIP; SDM: SMSW r32 zero-extends";
-constexpr std::string_view kCarryless =
-    "uses VPCLMULQDQ with YMM registers without naming it; CPUID does not offer it";
 constexpr std::string_view kUndefined = "FYL2XP1 outside its range, undefined (SDM vol. 2)";
 constexpr Explanation kExplained[] = {
     {"32Bit_ASM/FEX_bugs/InlineSyscall", kLinux},
@@ -63,8 +61,6 @@ constexpr Explanation kExplained[] = {
     {"ASM/Secondary/07_XX_04", kUmip},
     {"32Bit_ASM/Secondary/07_XX_00", kUmip},
     {"ASM/VEX/vldmxcsr", "expects exception masks of MXCSR to stay set, as in FEX"},
-    {"ASM/VEX/vpclmulqdq_256", kCarryless},
-    {"ASM/modrm_oob/VEX", kCarryless},
     {"ASM/modrm_oob/DDD", "uses 3DNow! without naming it; CPUID does not offer it"},
     {"ASM/X87/D9_F9", kUndefined},
     {"32Bit_ASM/X87/D9_F9", kUndefined},
@@ -144,7 +140,7 @@ std::string missing(const CpuModel& model, const Json& config) {
       {"PCLMUL", Feature::kPclmulqdq},  {"MOVBE", Feature::kMovbe},
       {"ADX", Feature::kAdx},           {"XSAVE", Feature::kXsave},
       {"RDPID", Feature::kRdpid},       {"CLFLOPT", Feature::kClflushopt},
-      {"FSGSBASE", Feature::kFsgsbase},
+      {"FSGSBASE", Feature::kFsgsbase}, {"AES256", Feature::kVaes},
   };
   const Json wanted = config.value("HOSTFEATURES", Json::array());
   for (const Json& name : wanted) {
