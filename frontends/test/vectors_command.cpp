@@ -51,7 +51,10 @@ class Sets {
     if (known != metadata_.end()) return &known->second;
     VectorMetadata& slot = metadata_[path.string()];
     std::error_code failure;
-    if (options_.metadata.empty() && !fs::exists(path, failure)) return &slot;
+    if (options_.metadata.empty() && !fs::exists(path, failure)) {
+      masks_missing_ = true;
+      return &slot;
+    }
     const auto text = read_maybe_compressed(path.string());
     if (!text) return text.error();
     auto parsed = parse_vector_metadata({reinterpret_cast<const char*>(text->data()), text->size()},
@@ -75,8 +78,11 @@ class Sets {
     return blocks;
   }
 
+  bool masks_missing() const { return masks_missing_; }
+
  private:
   const VectorsOptions& options_;
+  bool masks_missing_ = false;
   std::map<std::string, VectorMetadata> metadata_;
   std::map<VectorFamily, VectorRunner> runners_;
 };
@@ -141,6 +147,11 @@ Result<VectorReport> run_vectors(const VectorsOptions& options) {
   report.text += fmt::format("{:<8} {:<12} {:<12} {:>6}  {:>6}  {:>9}  {:>6}\n", "all", "", "",
                              report.total.tests(), report.total.passed, report.total.explained,
                              report.total.failed);
+  if (report.total.failed != 0 && sets.masks_missing()) {
+    report.text +=
+        "\nSome files have no metadata.json beside them, so flags that their chip leaves undefined "
+        "were compared too: name it with --metadata FILE.\n";
+  }
   if (options.engine == BenchEngine::kTranslator) {
     report.text += fmt::format("\n{} blocks translated\n", sets.blocks_translated());
   }

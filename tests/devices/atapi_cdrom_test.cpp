@@ -224,7 +224,7 @@ TEST(CdSessions, NonsenseIsOneSession) {
 TEST_F(AtapiCdromTest, SessionsOfDamagedDiscs) {
   use_cdrom();
   SplitMix64 random(7);
-  for (unsigned n = 0; n < 200; ++n) {
+  for (unsigned n = 0; n < 60; ++n) {
     const u32 sectors = 20 + static_cast<u32>(random.next() % 400);
     std::vector<std::pair<u32, u32>> volumes;
     for (u64 i = random.next() % 8; i != 0; --i) {

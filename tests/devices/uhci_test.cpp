@@ -20,6 +20,7 @@ constexpr u32 kActive = 1u << 23, kStalled = 1u << 22, kNak = 1u << 19, kTimeout
 class UhciTest : public testing::Test, protected PciTestBench {
  protected:
   UhciTest() {
+    memory.add_memory("ram", PhysicalAddress(0), pool->ram_size(), pool->ram(), true, true, 0);
     bus.attach(1, 2, uhci);
     uhci.connect_intx(IrqLine(irq, 0));
     EXPECT_TRUE(uhci.attach(tablet));
@@ -86,7 +87,7 @@ class UhciTest : public testing::Test, protected PciTestBench {
     }
     parts.push_back({kOut, 0, 0, kBuffer});
     queue(parts);
-    pass(2);
+    pass(9);
     std::vector<u8> data;
     for (unsigned i = 1; i + 1 < parts.size(); ++i) {
       if ((status_of(i) & kStalled) != 0) return {};
@@ -101,7 +102,7 @@ class UhciTest : public testing::Test, protected PciTestBench {
   bool tell(const std::array<u8, 8>& setup) {
     put_setup(setup);
     queue({{kSetup, 0, 8, kBuffer}, {kIn, 0, 0, kBuffer + 0x100}});
-    pass(2);
+    pass(9);
     return (status_of(1) & (kActive | kStalled)) == 0;
   }
   void configure() {
@@ -113,7 +114,7 @@ class UhciTest : public testing::Test, protected PciTestBench {
   /// Polls the interrupt endpoint; empty: NAK.
   std::vector<u8> poll() {
     queue({{kIn, 1, 8, kBuffer}});
-    pass(2);
+    pass(9);
     if ((status_of(0) & kActive) != 0) {
       EXPECT_NE(status_of(0) & kNak, 0u);
       return {};
@@ -192,7 +193,6 @@ TEST_F(UhciTest, Enumeration) {
   EXPECT_TRUE(tell({0, 5, 9, 0, 0, 0, 0, 0}));
   EXPECT_EQ(status_of(1) & kActive, 0u) << "the status stage of SET_ADDRESS has the old address";
   EXPECT_FALSE(tell({0, 9, 1, 0, 0, 0, 0, 0})) << "nobody is at address 0 now";
-  pass(2);
   EXPECT_EQ(status_of(0) & (kActive | kStalled | kTimeout | 3u << 27), kStalled | kTimeout)
       << "three attempts";
   EXPECT_EQ(in(0x02) & 2, 2u);
@@ -274,7 +274,7 @@ TEST_F(UhciTest, ShortPacketsAndBreadth) {
   // With short packet detection the queue stays where it is.
   tablet.move_to(7, 7);
   queue({{kIn, 1, 8, kBuffer}, {kIn, 1, 8, kBuffer + 8}}, 1u << 29);
-  pass(2);
+  pass(9);
   EXPECT_EQ(status_of(0) & kActive, 0u);
   EXPECT_EQ(peek(kQueue + 4), kTds);
   EXPECT_EQ(in(0x02), 1u);

@@ -406,8 +406,13 @@ TEST(Media, ChangesAndEjectsRemovableOnes) {
   EXPECT_EQ(monitor.execute("info block").find(iso), std::string::npos);
   // The guest locks the tray: PREVENT ALLOW MEDIUM REMOVAL to the drive at 170h.
   ASSERT_EQ(monitor.execute("change ide1-cd0 " + iso), "");
+  PortMap& ports = (*machine)->board().cpu().ports();
+  // What the firmware does: the IDE function (00:01.1) answers at the legacy ports.
+  for (const auto& [where, value] : {std::pair{0x80000904u, 5u}, {0x80000940u, 0x80008000u}}) {
+    ports.write(Port(0xcf8), 4, where);
+    ports.write(Port(0xcfc), 4, value);
+  }
   const auto command = [&](const std::array<u16, 6>& packet) {
-    PortMap& ports = (*machine)->board().cpu().ports();
     ports.write(Port(0x176), 1, 0xa0);
     ports.write(Port(0x177), 1, 0xa0);
     for (unsigned i = 0; i < 1000000 && (ports.read(Port(0x177), 1) & 0x88) != 0x08; ++i) {
@@ -418,7 +423,7 @@ TEST(Media, ChangesAndEjectsRemovableOnes) {
       (*machine)->board().scheduler().run_due();
     }
   };
-  command({0x00});  // takes the unit attention
+  for (unsigned i = 0; i < 3; ++i) command({0x00});  // takes the unit attentions
   command({0x1e, 0, 1});
   EXPECT_NE(monitor.execute("info block").find("Removable device: locked, tray closed"),
             std::string::npos);
