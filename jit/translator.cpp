@@ -33,7 +33,7 @@ constexpr u8 kMostLinks = 4;
 
 /// A third of the memory for translations goes into the decoded blocks they are made from, which a
 /// working guest needs at least some of.
-constexpr u64 kLeastBlockBytes = 16 * kMiB;
+constexpr u64 kLeastBlockBytes = 8 * kMiB;
 constexpr u64 block_share(u64 bytes) { return bytes / 3; }
 
 u32 code_limit(const Cpu& cpu) { return cpu.code64() ? 0 : cpu.state.segments[kCs].limit; }
