@@ -66,15 +66,18 @@ BootModule::BootModule(Bytes bytes, std::string arguments)
 Result<std::shared_ptr<const ModuleContents>> module_of_file(const std::string& path,
                                                              const std::string& purpose,
                                                              u64 max_bytes) {
+  // A pipe may be opened once only: its writer would see the first reader go.
   struct stat info {};
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  const bool regular = file >= 0 && fstat(file, &info) == 0 && S_ISREG(info.st_mode);
-  const u64 size = static_cast<u64>(info.st_size);
-  if (regular && size != 0 && size <= max_bytes) {
-    return std::shared_ptr<const ModuleContents>(
-        std::make_shared<BytesInFile>(file, size, purpose + " '" + path + "'"));
+  const bool regular = stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
+  const int file = regular ? open(path.c_str(), O_RDONLY | O_CLOEXEC) : -1;
+  if (file >= 0) {
+    const u64 size = fstat(file, &info) == 0 ? static_cast<u64>(info.st_size) : 0;
+    if (size != 0 && size <= max_bytes) {
+      return std::shared_ptr<const ModuleContents>(
+          std::make_shared<BytesInFile>(file, size, purpose + " '" + path + "'"));
+    }
+    close(file);
   }
-  if (file >= 0) close(file);
   auto bytes = read_whole_file(path, purpose, max_bytes);  // which knows what is wrong with it
   if (!bytes) return bytes.error();
   return std::shared_ptr<const ModuleContents>(std::make_shared<BytesInMemory>(bytes.take()));

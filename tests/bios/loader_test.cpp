@@ -1,5 +1,6 @@
 // Direct boot: Linux, multiboot, PVH and ELF images built here, good and bad ones.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -7,6 +8,7 @@
 #include <fstream>
 #include <random>
 #include <string>
+#include <thread>
 
 #include "bios/direct_boot.h"
 #include "bios/file.h"
@@ -194,6 +196,19 @@ TEST(BootModules, OfFilesAreReadWhenTheMachineStarts) {
   m.load({BootModule(*contents, "")});
   expect_error(boot_linux(*m.memory, m.boot), "has become shorter than the 14 bytes");
   std::remove(path.c_str());
+}
+
+TEST(BootModules, APipeIsReadOnce) {
+  const std::string path = testing::TempDir() + "boot_module_pipe_" + std::to_string(getpid());
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  std::thread writer([&] { std::ofstream(path) << "through a pipe"; });
+  const auto contents = module_of_file(path, "boot module", kMiB);
+  writer.join();
+  std::remove(path.c_str());
+  ASSERT_TRUE(contents) << contents.error().message;
+  Bytes got((*contents)->size());
+  ASSERT_TRUE((*contents)->read(got));
+  EXPECT_EQ(std::string(got.begin(), got.end()), "through a pipe");
 }
 
 TEST(BootModules, WhatCannotBeUsedIsSaid) {
