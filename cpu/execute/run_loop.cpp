@@ -43,6 +43,7 @@ bool Cpu::cancelled_instruction(Cpu& cpu, const Instruction&) {
   return cpu.restart_instruction(false);  // its bytes changed while the block was running
 }
 
+constexpr unsigned kLongestInstruction = 15;
 /// A long block ends where it does not part a comparison from the branch that looks at it.
 constexpr unsigned kWantedInstructions = BlockCache::kMaxInstructions - 4;
 
@@ -297,6 +298,7 @@ Block* Cpu::build_block(u64 linear, const u8* host, u64 offset) {
   std::array<Instruction, BlockCache::kMaxInstructions> buffer;
   unsigned count = 0;
   unsigned bytes = 0;
+  unsigned decided_by = 0;  // bytes up to which the code was looked at
   while (count < block_limit_ && bytes < available) {
     Instruction& insn = buffer[count];
     if (debug_ != nullptr && debug_->cuts(offset + bytes)) {
@@ -316,6 +318,9 @@ Block* Cpu::build_block(u64 linear, const u8* host, u64 offset) {
       insn.handler = result == DecodeResult::kTooLong ? too_long_instruction : invalid_instruction;
     }
     if (log().enabled(LogCategory::kInAsm)) log_instruction(insn, state.rip() + bytes, result);
+    // What makes an instruction illegal may lie behind its first byte.
+    if (result != DecodeResult::kOk)
+      decided_by = static_cast<unsigned>(std::min<u64>(bytes + kLongestInstruction, available));
     bytes += insn.length;
     ++count;
     if (result != DecodeResult::kOk || ends_block(row(insn.row))) break;
@@ -323,7 +328,7 @@ Block* Cpu::build_block(u64 linear, const u8* host, u64 offset) {
       break;
   }
   if (count == 0) return nullptr;
-  return blocks_->insert(offset, mode_key_, buffer.data(), count, bytes);
+  return blocks_->insert(offset, mode_key_, buffer.data(), count, std::max(bytes, decided_by));
 }
 
 Block* Cpu::build_uncached(u64 linear) {

@@ -319,6 +319,29 @@ TEST(ChangingCode, FromOutsideBetweenRuns) {
   EXPECT_EQ(pair.reg(kRcx), 0u);
 }
 
+// What is illegal about an instruction may change behind its first byte, where no byte of a legal
+// one is near.
+TEST(ChangingCode, AnIllegalInstructionBecomesALegalOne) {
+  LockstepPair pair(16 * kMiB, 1);
+  Bytes code;
+  code({0xf0, 0x90, 0x03, 0xf4});  // LOCK cannot stand before NOP
+  pair.code(L::kCode, code);
+  pair.put(L::kData, 7);
+  for (unsigned i = 0; i < 3; ++i) {
+    pair.start(L::kCode);
+    ASSERT_EQ(pair.run(1), "");
+    ASSERT_EQ(pair.fault().vector, kVectorUd);
+  }
+  const std::size_t faults = pair.translated.cpu->fault_log.size();
+  pair.put(L::kCode + 1, 0x01, 1);  // lock add [rbx], eax; hlt
+  pair.set(kRbx, L::kData);
+  pair.set(kRax, 5);
+  pair.start(L::kCode);
+  expect_halt(pair);
+  EXPECT_EQ(pair.translated.cpu->fault_log.size(), faults);
+  EXPECT_EQ(pair.interpreted.memory->ram()[L::kData], 12);
+}
+
 // --- Budgets and events
 // ------------------------------------------------------------------------------
 
