@@ -124,7 +124,8 @@ void Cpu::update_mode() {
               static_cast<u32>(bits(state.cr0, 3, 1)) << 7 |  // MP, EM, TS
               ((state.cr4 & kCr4Osfxsr) ? 1u << 10 : 0) |
               ((state.cr4 & kCr4Osxsave) ? 1u << 11 : 0) | ((state.xcr0 & 4) ? 1u << 12 : 0) |
-              (u32{static_cast<u32>(view)} << 13) | flat_segments() << kModeKeyFlatShift;
+              (u32{static_cast<u32>(view)} << 13) | (in_window() ? kModeKeyWindow : 0) |
+              flat_segments() << kModeKeyFlatShift;
   update_fetch_context();
 }
 

@@ -484,6 +484,16 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
                                  bool write_intent, bool quiet = false);
   void after_page_fault(u64 linear);
   void note_flush(ShadowFlush what, u64 linear = 0);
+  /// User code that may run now reaches memory through a LinearWindow.
+  bool in_window() {
+    if (translation_ == nullptr || state.cpl != 3 || mode_.code_bits != 64) return false;
+    return frame.window_table == frame.shadow || translation_->show_in_window(*this);
+  }
+  /// Translations were dropped: the window must be true again before user code goes on.
+  void update_window() {
+    if ((mode_key_ & kModeKeyWindow) && frame.window_table != frame.shadow && !in_window())
+      update_mode();
+  }
   [[nodiscard]] bool access_slow(u64 linear, void* data, unsigned size, AccessType type,
                                  Privilege privilege, unsigned segment, bool write_intent);
   void access_page(u64 linear, void* data, unsigned size, AccessType type, const PageWalk& walk);
@@ -495,6 +505,15 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   ShadowTable* view_for(Privilege privilege);
   void fill_shadow(ShadowTable& table, u64 linear, AccessType type, const PageWalk& walk);
   void enter_in_shadow(ShadowTable& table, u64 linear, AccessType type, const PageWalk& walk);
+  /// How accesses to a page may go to the host's memory: not at all (null), only reads, or all.
+  struct InPlace {
+    u8* host = nullptr;  ///< of the page
+    bool writable = false;
+  };
+  /// `written`: a write was allowed, which is about to be done.
+  InPlace in_place(u64 page, const PageWalk& walk, bool written);
+  /// The same by a walk that leaves no trace; false where an access would fault or set bits.
+  [[nodiscard]] bool in_place_quietly(u64 linear, PageWalk& walk, InPlace& found);
   void note_walk(ShadowTable& table, u64 linear, AccessType type, const PageWalk& walk);
   void update_fetch_context();
   void check_data_breakpoints(u64 linear, unsigned size, AccessType type);

@@ -122,6 +122,27 @@ Site& CodeCache::site_of_call(const u8* back) {
   return r.sites[r.calls[i].site];
 }
 
+void CodeCache::add_window(const u8* at, u32 site) {
+  current().records->windows.emplace_back() = {static_cast<u32>(at - memory_.run_view()), site};
+}
+
+Site* CodeCache::site_of_fault(const u8* at) {
+  for (Chunk& chunk : chunks_) {
+    const std::span<const u8> code = code_of(chunk);
+    if (at < code.data() || at >= code.data() + code.size() || chunk.records == nullptr) continue;
+    auto& windows = chunk.records->windows;
+    const u64 offset = static_cast<u64>(at - memory_.run_view());
+    std::size_t low = 0, high = windows.size();  // the first one that begins behind it
+    while (low < high) {
+      const std::size_t middle = (low + high) / 2;
+      (windows[middle].begin <= offset ? low = middle + 1 : high = middle);
+    }
+    if (low == 0 || offset - windows[low - 1].begin >= kMostOfAccess) return nullptr;
+    return &chunk.records->sites[windows[low - 1].site];
+  }
+  return nullptr;
+}
+
 u64 CodeCache::bytes_used() const {
   u64 used = 0;
   for (const Chunk& c : chunks_) used += (c.first - c.begin) + (c.end - c.last);

@@ -18,6 +18,9 @@ namespace dragoman {
 struct TranslatedRegion;
 struct RegionCounters;
 
+/// What a Site's access through the LinearWindow is.
+enum class WindowAccess : u8 { kNone, kOperand, kPush, kPop, kLeave };
+
 /// An instruction that may call into C++: what the callee needs to know.
 struct Site {
   TranslatedRegion* region = nullptr;
@@ -30,12 +33,18 @@ struct Site {
   i16 uncharged = 0;  ///< instructions executed before it, minus what the budget is short by
   u16 bytes = 0;      ///< of the memory access, or of all accesses that share it
   u8 index = 0;       ///< of the instruction in its block
-  bool write = false;
-  bool writes_later = false;  ///< it reads, and the page must be one that others write to as well
-  u8 refused = 0;             ///< times it was not
-  bool by_handler = false;    ///< its handler executes it when the access cannot be done in place
-  bool load_flags = false;    ///< what follows wants the flags in the host's register
-  bool vectors = false;       ///< what follows wants the vector registers in the host's
+  bool write : 1 = false;
+  bool aligned : 1 = false;  ///< of a window: #GP unless the address is a multiple of `bytes`
+  bool low : 1 = false;      ///< of a window: at low addresses
+  bool writes_later : 1 =
+      false;                   ///< it reads, and the page must be one that others write to as well
+  u8 refused = 0;              ///< times it was not, or had no place in the window
+  bool by_handler = false;     ///< its handler executes it when the access cannot be done in place
+  bool load_flags = false;     ///< what follows wants the flags in the host's register
+  bool vectors = false;        ///< what follows wants the vector registers in the host's
+  bool flags_in_host = false;  ///< of a window: they are there when the access faults
+  WindowAccess window = WindowAccess::kNone;
+  u32 again = 0;  ///< of a window: where the access begins, from the region's entry
 
   const Instruction& insn() const { return block->instructions[index]; }
 };
@@ -105,6 +114,7 @@ struct TranslatedRegion {
   TranslatedRegion* better = nullptr;  ///< the superblock that begins here
   TranslatedRegion* plain = nullptr;   ///< of a superblock: what runs where its pages do not hold
   u32 first_exit = 0, exits = 0;       ///< in the chunk
+  u32 first_site = 0, sites = 0;       ///< the same
   std::pmr::vector<Block*> members;    ///< blocks beside the head
   std::pmr::vector<GuardedPage> pages;
   std::pmr::vector<ExitRecord*> incoming;    ///< links that lead here
@@ -129,6 +139,12 @@ class CodeCache {
     RecordList<ExitRecord> exits{memory};
     RecordList<ProbeCall> calls{memory};  ///< in the order of their offsets
     std::vector<u32> first_call;          ///< in every kGranule bytes of the chunk
+    /// Code of an access through the window begins at this offset; in the order of the offsets.
+    struct WindowCode {
+      u32 begin = 0;
+      u32 site = 0;
+    };
+    RecordList<WindowCode> windows{memory};
   };
 
   struct Chunk {
@@ -174,6 +190,10 @@ class CodeCache {
   void add_call(const u8* back, u32 site);
   /// What that code was told about the site of a call that returns to `back`.
   Site& site_of_call(const u8* back);
+  /// Code of the region that was placed last accesses guest memory through the window from `at` on.
+  void add_window(const u8* at, u32 site);
+  /// Whose access the host fault at `at` belongs to, or null.
+  Site* site_of_fault(const u8* at);
   /// Run addresses of a chunk's code.
   std::span<const u8> code_of(const Chunk& chunk) const {
     return {memory_.run_view() + chunk.begin, chunk.end - chunk.begin};
@@ -182,7 +202,8 @@ class CodeCache {
 
  private:
   static constexpr u64 kStubBytes = 16 * kKiB;
-  static constexpr u64 kGranule = 64;  ///< of Records::first_call
+  static constexpr u64 kGranule = 64;        ///< of Records::first_call
+  static constexpr u64 kMostOfAccess = 128;  ///< bytes of code from where an access begins
   static constexpr u64 kAlignment = 8, kStubAlignment = 64;
 
   void empty(Chunk& chunk);

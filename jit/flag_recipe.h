@@ -1,6 +1,7 @@
 // Flags that are nowhere, but can be had again from registers.
 #pragma once
 
+#include "cpu/execute/flags.h"
 #include "cpu/state.h"
 
 namespace dragoman {
@@ -15,6 +16,12 @@ struct FlagRecipe {
   i32 constant = 0;  ///< sign-extended
   u32 registers() const { return 1u << left | (right >= 0 ? 1u << right : 0u); }
 };
+
+/// Guest flags as TranslatorFrame holds them, from RFLAGS.
+constexpr u64 packed_flags(u64 flags) {
+  return ((flags & 0xd5) | kFlagFixed) << 8 | ((flags & kFlagOf) ? 1 : 0);
+}
+inline u64 packed_flags(const LazyFlags& lazy) { return packed_flags(arithmetic_flags(lazy)); }
 
 /// Those flags.
 LazyFlags flags_by_recipe(const FlagRecipe& recipe, const CpuState& state);

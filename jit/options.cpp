@@ -10,10 +10,13 @@ constexpr TranslatorOptionInfo kInfos[] = {
     {"cache", "memory for code and what is known of it, 1M to 1G (384M)"},
     {"threshold", "runs of a block before it is translated, 1 to 1000000 (6)"},
     {"superblock_threshold", "counted runs of a block before it heads a superblock (1000)"},
+    {"window_threshold",
+     "instructions of a program before it gets the window, 0 to 4000000000 (3000000)"},
     {"links", "jumps from block to block without a look-up"},
     {"liveness", "flags nobody reads are not saved"},
     {"probes", "one look at the shadow page table for nearby accesses"},
     {"called_probes", "code of the first tier looks pages up by calls of shared code"},
+    {"windows", "user programs access memory that the host's page tables show at a fixed distance"},
     {"returns", "RET and indirect jumps look their target up in place, not in shared code"},
     {"strings", "repeated string instructions in page-sized pieces"},
     {"vectors", "x87, MMX, SSE and AVX rows in host registers"},
@@ -31,6 +34,7 @@ constexpr std::pair<std::string_view, bool TranslatorOptions::*> kSwitches[] = {
     {"liveness", &TranslatorOptions::flag_liveness},
     {"probes", &TranslatorOptions::shared_probes},
     {"called_probes", &TranslatorOptions::called_probes},
+    {"windows", &TranslatorOptions::windows},
     {"returns", &TranslatorOptions::returns},
     {"strings", &TranslatorOptions::strings},
     {"vectors", &TranslatorOptions::vectors},
@@ -88,6 +92,14 @@ Result<void> set_translator_option(TranslatorOptions& options, std::string_view 
       return error("'{}={}' of -accel jit: give a number from 1 to 1000000", name, value);
     (name == "threshold" ? options.runs_before_translation : options.runs_before_superblock) =
         static_cast<u32>(*runs);
+    return {};
+  }
+  if (name == "window_threshold") {
+    const auto instructions = parse_number(value, false);
+    if (!instructions || *instructions > 4'000'000'000)
+      return error("'window_threshold={}' of -accel jit: give a number from 0 to 4000000000",
+                   value);
+    options.instructions_before_window = static_cast<u32>(*instructions);
     return {};
   }
   std::string known;

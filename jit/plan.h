@@ -11,6 +11,7 @@
 #include "cpu/cpu.h"
 #include "jit/code_cache.h"
 #include "jit/options.h"
+#include "memory/linear_window.h"
 
 namespace dragoman {
 
@@ -47,6 +48,8 @@ struct PlannedAccess {
   bool leader = false;   ///< probes for its group
   bool aligned = false;  ///< #GP unless the address is a multiple of `bytes`
   i64 offset = 0;        ///< from the group's base value
+  /// Through the LinearWindow; a leader looks whether its address is in that part.
+  WindowPart window = WindowPart::kNone;
 };
 
 /// Flags in `live_after`: the arithmetic flags an instruction may read, and one for "an exact copy
@@ -126,7 +129,9 @@ struct AccessGroup {
   unsigned members = 0;
   u32 align = 0;         ///< bytes to a multiple of which members are aligned, or 0
   i64 align_offset = 0;  ///< one of them
-  int slot = -1;         ///< where the delta is kept, in TranslatorFrame::deltas
+  WindowPart window = WindowPart::kNone;  ///< the leader only looks whether this part serves it
+  i64 checked = 0;                        ///< then: what it looks at, from the base value
+  int slot = -1;                          ///< where the delta is kept, in TranslatorFrame::deltas
 };
 
 struct RegionPlan {
@@ -143,7 +148,8 @@ struct RegionPlan {
   unsigned instructions = 0;
   bool inline_probes = false;  ///< look-ups of pages in place, not by calls of shared code
   bool superblock = false;     ///< the second tier
-  bool counted = false;        ///< its runs can be counted, for it to become a superblock
+  const LinearWindow* window = nullptr;  ///< accesses may go through it
+  bool counted = false;                  ///< its runs can be counted, for it to become a superblock
 };
 
 /// What makes one translation of a block differ from another.
@@ -161,10 +167,10 @@ inline constexpr std::size_t kMaxGuardedPages = 6;
 /// Says whether a block ran often enough, beside the head, to be part of a superblock.
 using FrequentBlock = std::function<bool(const Block&)>;
 
-/// The plan lies in `memory`.
+/// The plan lies in `memory`. Accesses may go through `window` unless it is null.
 RegionPlan plan_region(Cpu& cpu, Block& head, const RegionRequest& request,
-                       const TranslatorOptions& options, const FrequentBlock& frequent,
-                       std::pmr::memory_resource& memory);
+                       const TranslatorOptions& options, const LinearWindow* window,
+                       const FrequentBlock& frequent, std::pmr::memory_resource& memory);
 
 /// Puts accesses of a region into groups (shared_probes.cpp).
 void share_probes(const Cpu& cpu, RegionPlan& plan);

@@ -20,7 +20,8 @@ std::string_view retire_reason(RetireCause cause);
 std::string flag_names(u32 flags);
 
 /// One thing the plan says of an instruction. `topic` is a fixed word, the key of an explanation:
-/// the emission's name, or one of "registers", "probe", "leader", "member", "aligned", "locked",
+/// the emission's name, or one of "registers", "probe", "leader", "member", "window", "aligned",
+/// "locked",
 /// "flags-read", "flags-live", "flags-dead", "may-leave", "inside", "loop", "exit".
 struct PlanNote {
   std::string_view topic;

@@ -264,13 +264,14 @@ void find_live_flags(RegionPlan& plan, bool liveness) {
 }  // namespace
 
 RegionPlan plan_region(Cpu& cpu, Block& head, const RegionRequest& request,
-                       const TranslatorOptions& options, const FrequentBlock& frequent,
-                       std::pmr::memory_resource& memory) {
+                       const TranslatorOptions& options, const LinearWindow* window,
+                       const FrequentBlock& frequent, std::pmr::memory_resource& memory) {
   RegionPlan plan(&memory);
   plan.code_bits = cpu.decode_mode().code_bits;
   plan.stack_mask = cpu.stack_mask();
   plan.superblock = request.hot;
   plan.counted = options.superblocks && !request.hot && !request.narrow && !head.crosses();
+  plan.window = window;
   plan.inline_probes = request.hot || !options.called_probes;
   plan.blocks.reserve(request.hot ? kMaxRegionBlocks : 1);
   Collector(cpu, plan, options, frequent).collect(head, request);

@@ -76,7 +76,8 @@ struct Values {
 
 class Grouper {
  public:
-  Grouper(const Cpu& cpu, RegionPlan& plan) : plan_(plan), wide_(plan.code_bits == 64) {
+  Grouper(const Cpu& cpu, RegionPlan& plan)
+      : plan_(plan), wide_(plan.code_bits == 64), registers_(cpu.state.regs) {
     key_ = TranslatorAccess::current_mode_key(cpu);
   }
 
@@ -190,13 +191,95 @@ class Grouper {
     return segment_is_flat(key_, segment);
   }
 
-  void join(PlannedAccess& access, Values& values, const BaseKey& base, i64 offset) {
+  /// True when the access goes through the window; `from_base` is its offset from what a leader
+  /// looks at, the register or else the whole address.
+  bool join_window(PlannedInstruction& p, PlannedAccess& access, Values& values,
+                   const BaseKey& base, i64 offset, i64 from_base, bool may_lead = true) {
+    if (plan_.window == nullptr || base.segment != 0 || !may_use_window(p)) return false;
+    if (base.base == 0 && base.index == 0) {
+      const WindowPart part = plan_.window->part(static_cast<u64>(offset));
+      if (part == plan_.window->part(static_cast<u64>(offset) + access.bytes - 1))
+        access.window = part;
+      return access.window != WindowPart::kNone;
+    }
+    constexpr i64 kReach = static_cast<i64>(LinearWindow::kReach) - 4096;
+    int found = values.groups.find(base, false);
+    if (found >= 0) {
+      const AccessGroup& known = plan_.groups[static_cast<std::size_t>(found)];
+      const i64 distance = offset - known.checked;
+      if (known.window == WindowPart::kNone || distance < -kReach || distance > kReach) found = -1;
+    }
+    if (found < 0) {
+      const WindowPart part = likely_part(p, base, offset);
+      if (part == WindowPart::kNone) return false;
+      access.leader = true;
+      if (!may_lead) {
+        access.window = part;
+        return true;
+      }
+      found = static_cast<int>(plan_.groups.size());
+      AccessGroup& made = plan_.groups.emplace_back();
+      made.window = part;
+      made.block = static_cast<int>(block_);
+      made.leader = instruction_;
+      made.checked = offset - from_base;
+      values.groups.set(base, false, found);
+    }
+    AccessGroup& g = plan_.groups[static_cast<std::size_t>(found)];
+    ++g.members;
+    access.group = static_cast<i16>(found);
+    access.offset = offset;
+    access.window = g.window;
+    return true;
+  }
+  /// Where the address of a leader will be: where it was not found missing before. Of registers
+  /// that the region does not change before, those of now are as good as any; a table at a fixed
+  /// place is in the program.
+  WindowPart likely_part(const PlannedInstruction& p, const BaseKey& base, i64 offset) const {
+    const Block& block = *plan_.blocks[block_].block;
+    const unsigned index = static_cast<unsigned>(p.insn - block.instructions);
+    const bool not_high = block.not_high >> index & 1, not_low = block.not_low >> index & 1;
+    if (!not_high && !not_low && base.base <= 16 && base.index <= 16) {
+      const auto now = [this](u32 symbol) { return symbol == 0 ? 0 : registers_[symbol - 1]; };
+      const u64 address =
+          now(base.base) + (now(base.index) << base.scale) + static_cast<u64>(offset);
+      const WindowPart part = plan_.window->part(address);
+      if (part != WindowPart::kNone) return part;
+    }
+    const u64 table = static_cast<u64>(p.insn->displacement);
+    const bool in_program = p.operand.present && p.insn->base == kZeroRegister &&
+                            table >= 64 * kKiB && plan_.window->part(table) == WindowPart::kLow;
+    if (not_low) return not_high ? WindowPart::kNone : WindowPart::kHigh;
+    return not_high || in_program ? WindowPart::kLow : WindowPart::kHigh;
+  }
+  /// Its access is one host instruction, before which nothing of the guest has changed.
+  static bool may_use_window(const PlannedInstruction& p) {
+    switch (p.how) {
+      case Emission::kCopied:
+        return !p.uses.any_high;
+      case Emission::kPush:
+      case Emission::kPop:
+      case Emission::kLeave:
+      case Emission::kDivide:
+      case Emission::kVector:
+      case Emission::kJump:
+      case Emission::kCall:
+      case Emission::kReturn:
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  void join(PlannedAccess& access, Values& values, const BaseKey& base, i64 offset,
+            bool may_lead = true) {
     // Differences of absolute addresses from here on would overflow: each has a probe of its own.
     constexpr i64 kFarthest = i64{1} << 48;
     if (offset < -kFarthest || offset > kFarthest) return;
     access.offset = offset;
     const auto fits = [&](int index) {
       const AccessGroup& g = plan_.groups[static_cast<std::size_t>(index)];
+      if (g.window != WindowPart::kNone) return false;
       if (access.aligned && g.align != 0 &&
           (offset - g.align_offset) % static_cast<i64>(std::min<u32>(g.align, access.bytes)) != 0)
         return false;
@@ -216,10 +299,15 @@ class Grouper {
       values.groups.set(base, true, r);
       found = r;
     }
+    if (found < 0 && !may_lead) return;
     if (found < 0) {
       found = static_cast<int>(plan_.groups.size());
-      plan_.groups.push_back({access.write, static_cast<int>(block_), instruction_, offset,
-                              offset + access.bytes, 0, 0, 0, -1});
+      AccessGroup& made = plan_.groups.emplace_back();
+      made.write = access.write;
+      made.block = static_cast<int>(block_);
+      made.leader = instruction_;
+      made.low = offset;
+      made.high = offset + access.bytes;
       access.leader = true;
       values.groups.set(base, access.write, found);
       if (access.write) values.groups.set(base, false, found);
@@ -261,14 +349,21 @@ class Grouper {
       offset += b.offset + x.offset * (i64{1} << insn.scale);
       base = {b.symbol, x.symbol, x.symbol == 0 ? u8{0} : insn.scale, segment};
     }
-    join(access, values, base, offset);
+    const bool by_register = insn.base < 16 && insn.index == kZeroRegister;
+    if (!join_window(p, access, values, base, offset, by_register ? insn.displacement : 0))
+      join(access, values, base, offset);
   }
 
   void stack_access(PlannedInstruction& p, Values& values, i64 at, Gpr base) {
     if (!p.stack.present || plan_.stack_mask != size_mask(plan_.code_bits / 8) || !plain(kSs))
       return;
     const Value sp = values.registers[base];
-    join(p.stack, values, {sp.symbol, 0, 0, wide_ ? u8{0} : u8{kSs}}, sp.offset + at);
+    const BaseKey key{sp.symbol, 0, 0, wide_ ? u8{0} : u8{kSs}};
+    // Where the handler executes the instruction because of its other operand, nothing is looked up
+    // that others could rely on.
+    const bool may_lead = !p.operand.present;
+    if (!join_window(p, p.stack, values, key, sp.offset + at, at, may_lead))
+      join(p.stack, values, key, sp.offset + at, may_lead);
   }
 
   void step(PlannedInstruction& p, Values& values) {
@@ -360,12 +455,14 @@ class Grouper {
   void assign_slots() {
     int slot = 0;
     for (AccessGroup& g : plan_.groups) {
-      if (g.members > 1 && slot < static_cast<int>(kMaxSlots)) g.slot = slot++;
+      if (g.window == WindowPart::kNone && g.members > 1 && slot < static_cast<int>(kMaxSlots))
+        g.slot = slot++;
     }
     for (PlannedBlock& b : plan_.blocks) {
       for (PlannedInstruction& p : b.instructions) {
         for (PlannedAccess* access : {&p.operand, &p.stack}) {
-          if (access->group >= 0 && plan_.groups[static_cast<std::size_t>(access->group)].slot < 0)
+          if (access->group >= 0 && access->window == WindowPart::kNone &&
+              plan_.groups[static_cast<std::size_t>(access->group)].slot < 0)
             access->group = -1;
         }
       }
@@ -375,7 +472,8 @@ class Grouper {
   RegionPlan& plan_;
   bool wide_;
   u32 key_ = 0;
-  std::size_t block_ = 0;  ///< what is looked at
+  const decltype(CpuState::regs)& registers_;  ///< as they are now
+  std::size_t block_ = 0;                      ///< what is looked at
   unsigned instruction_ = 0;
   u32 symbols_ = 0;
   u32 constants_ = 0;

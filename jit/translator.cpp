@@ -16,11 +16,7 @@
 namespace dragoman {
 namespace {
 
-/// Guest flags as LAHF and SETO give them, and back.
-u64 packed_flags(const LazyFlags& lazy) {
-  const u32 flags = arithmetic_flags(lazy);
-  return u64{(flags & 0xd5) | kFlagFixed} << 8 | ((flags & kFlagOf) ? 1 : 0);
-}
+/// Guest flags back from how TranslatorFrame holds them.
 void unpack_flags(LazyFlags& lazy, u64 packed) {
   set_arithmetic_flags(lazy,
                        static_cast<u32>(packed >> 8 & 0xd5) | ((packed & 1) ? u32{kFlagOf} : 0));
@@ -127,6 +123,10 @@ struct TranslatorCalls {
     return HandlerOutcome::kDispatch;
   }
 
+  /// Where to go on with an access that could not be done through the window, or null: its
+  /// instruction's handler has to execute it.
+  static const u8* window(Translator* t, Site* site) { return t->window_access(*site); }
+
   /// Where a region goes on whose pages may have moved since it ran last.
   static const u8* guard(Translator* t, TranslatedRegion* region) { return t->guard(*region); }
 
@@ -146,7 +146,10 @@ Translator::Translator(Cpu& cpu, const TranslatorOptions& options)
   if (place_stubs()) cpu_.set_translation(this, options.runs_before_translation);
 }
 
-Translator::~Translator() { cpu_.set_translation(nullptr); }
+Translator::~Translator() {
+  cpu_.set_translation(nullptr);
+  cpu_.frame.window_table = nullptr;
+}
 
 bool Translator::place_stubs() {
   StubTargets targets;
@@ -154,6 +157,7 @@ bool Translator::place_stubs() {
   targets.memory = reinterpret_cast<const void*>(&TranslatorCalls::memory);
   targets.access = reinterpret_cast<const void*>(&TranslatorCalls::access);
   targets.interpret = reinterpret_cast<const void*>(&TranslatorCalls::interpret);
+  targets.window = reinterpret_cast<const void*>(&TranslatorCalls::window);
   targets.guard = reinterpret_cast<const void*>(&TranslatorCalls::guard);
   targets.sample = reinterpret_cast<const void*>(&TranslatorCalls::sample);
   state_exit_.kind = ExitKind::kState;
@@ -177,6 +181,7 @@ bool Translator::place_stubs() {
   for (std::size_t i = 0; i < f.probe_stubs.size(); ++i)
     f.probe_stubs[i] = first_probe + probes.offsets[i];
   f.vectors_stub = place(emit_vectors_stub(cpu_));
+  f.window_stub = place(emit_window_stub(cpu_, targets));
   f.guard_stub = place(emit_guard_stub(cpu_, targets));
   f.interpret_stub = place(emit_interpret_stub(cpu_, targets));
   if (options_.counters) sample_stub_ = place(emit_sample_stub(cpu_, targets));
@@ -238,9 +243,10 @@ void Translator::translate(Cpu&, Block& block, u64 rip) {
 TranslatedRegion* Translator::translate(Block& block, const RegionRequest& request) {
   if (!cpu_.code64() && !options_.legacy) return nullptr;
   plan_memory_.release();
+  const bool in_window = (TranslatorAccess::current_mode_key(cpu_) & kModeKeyWindow) != 0;
   const RegionPlan plan = plan_region(
-      cpu_, block, request, options_, [this](const Block& member) { return runs_often(member); },
-      plan_memory_);
+      cpu_, block, request, options_, in_window ? window_.get() : nullptr,
+      [this](const Block& member) { return runs_often(member); }, plan_memory_);
   make_room(plan);
   CodeCache::Records& records = *cache_.current().records;
   const std::size_t sites = records.sites.size();
@@ -260,6 +266,7 @@ TranslatedRegion* Translator::translate(Block& block, const RegionRequest& reque
     runs_left(region) = static_cast<i32>(options_.runs_before_superblock);
   }
   region.first_exit = static_cast<u32>(exits);
+  region.first_site = static_cast<u32>(sites);
   if (options_.counters) {
     region.counters = std::make_shared<RegionCounters>();
     region.counters->sample_stub = sample_stub_;
@@ -277,6 +284,7 @@ TranslatedRegion* Translator::translate(Block& block, const RegionRequest& reque
     return nullptr;
   }
   region.exits = static_cast<u32>(records.exits.size() - exits);
+  region.sites = static_cast<u32>(records.sites.size() - sites);
   if (plan.counted) {
     std::memcpy(region.uncounted_entry.data(), region.entry, region.uncounted_entry.size());
     if (!options_.sampling) count_runs(region);
@@ -396,7 +404,12 @@ bool Translator::run(Cpu& cpu, Block& block, u64 budget) {
   f.budget = entry_budget_;
   f.flags = packed_flags(cpu.state.lazy);
   ++entered_count_;
-  ExitRecord* exit = enter_(&f, region->entry);
+  ExitRecord* exit;
+  {
+    if (window_ != nullptr) set_gs_base(window_->distance(WindowPart::kHigh));
+    const HostFaultScope faults(options_.windows ? this : nullptr);
+    exit = enter_(&f, region->entry);
+  }
   ++exits_[static_cast<std::size_t>(exit->kind)];
   unpack_flags(cpu.state.lazy, f.flags);
   const u64 executed = static_cast<u64>(entry_budget_ - f.budget);
@@ -538,6 +551,12 @@ std::string Translator::describe_statistics() const {
   for (std::size_t i = 0; i < kExits.size(); ++i)
     text += fmt::format(" {} {};", kExits[i], exits_[i]);
   text += "\n";
+  if (window_ != nullptr) {
+    text += fmt::format(
+        "window of user programs: {} pages shown now, {} times some were added, {} times compared "
+        "with the guest's tables, {} host faults, {} accesses outside\n",
+        window_->pages(), window_->fills(), window_->checks(), window_faults_, window_refusals_);
+  }
   std::vector<std::pair<u64, std::size_t>> most;
   u64 total = 0;
   for (std::size_t i = 0; i < interpreted_.size(); ++i) {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <memory>
 #include <memory_resource>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "cpu/execute/translation.h"
 #include "jit/code_cache.h"
 #include "jit/emit/emit.h"
+#include "jit/host_fault.h"
 #include "jit/options.h"
 #include "jit/plan.h"
 #include "jit/region_observer.h"
@@ -50,7 +52,13 @@ struct TranslatorAccess {
   }
   /// The same, found out by a walk of the page tables if that shows nowhere; null where a fetch
   /// would fault or leave a trace. 64-bit code only.
+  /// A page of user code as the LinearWindow should show it, by a walk that leaves no trace.
+  static std::optional<LinearWindow::Page> window_page(Cpu& cpu, u64 linear_page, u64& page_bytes);
   static const ShadowTable::Fetch* fetch_quietly(Cpu& cpu, u64 linear);
+  /// The table holds the rights of user code, as far as it holds any.
+  static bool of_user_code(const Cpu& cpu, const ShadowTable& table) {
+    return cpu.state.cpl == 3 && !cpu.spaces_->never_filled(table);
+  }
   static void note_executed(Cpu& cpu, const ShadowTable::Fetch& fetch) {
     cpu.spaces_->note_executed(fetch, cpu.state.cpl == 3);
   }
@@ -85,13 +93,14 @@ struct TranslatorAccess {
 };
 
 /// Translator of one processor.
-class Translator final : public Translation {
+class Translator final : public Translation, private HostFaultHandler {
  public:
   explicit Translator(Cpu& cpu, const TranslatorOptions& options = {});
   ~Translator() override;
 
   void translate(Cpu& cpu, Block& block, u64 rip) override;
   bool run(Cpu& cpu, Block& block, u64 budget) override;
+  bool show_in_window(Cpu& cpu) override;
   void forget(Block& block) override;
   void forget_all() override;
   u64 instructions_executed() const override { return host_instructions_; }
@@ -106,6 +115,10 @@ class Translator final : public Translation {
   u64 blocks_linked() const { return linked_count_; }
   /// Times a part of the cache was emptied because it was full.
   u64 times_full() const { return times_full_; }
+  /// What shows user memory to user code, or null while no program has run long enough.
+  const LinearWindow* window() const { return window_.get(); }
+  /// Accesses that did not go through it, though they were meant to.
+  u64 window_refusals() const { return window_refusals_; }
   /// Of the regions in the cache now.
   u64 code_bytes() const { return cache_.bytes_used(); }
 
@@ -145,6 +158,11 @@ class Translator final : public Translation {
   void leave_profile(TranslatedRegion& region);
   void promote(Block& block, TranslatedRegion& region);
   const u8* guard(TranslatedRegion& region);
+  bool may_take_window(const ShadowTable& table);
+  const u8* window_access(Site& site);
+  bool show_page(const Site& site, u64 linear, bool& shown);
+  void note_outside_window(Site& site);
+  bool host_fault(HostFault& fault) override;
   void report(const TranslatedRegion& region, const RegionPlan& plan, const RegionRequest& request,
               const EmittedCode& emitted) const;
   void write_perf_map(const TranslatedRegion& region);
@@ -180,6 +198,14 @@ class Translator final : public Translation {
   ExitRecord* pending_exit_ = nullptr;  // left last; its target may have code by now
   u32 pending_context_ = 0;
   ExitRecord state_exit_, no_target_exit_;
+  std::unique_ptr<LinearWindow> window_;
+  bool window_tried_ = false;
+  u64 window_taken_ = 0;       ///< CpuState::instructions when it got its owner
+  u64 window_pages_then_ = 0;  ///< pages it showed for the one before
+  /// Whose user code would like to have it, and since when.
+  const ShadowTable* window_candidate_ = nullptr;
+  u64 candidate_since_ = 0;
+  u64 window_faults_ = 0, window_refusals_ = 0;
   std::vector<u64> interpreted_;  // by operation, from host code
   u64 translated_count_ = 0;
   u64 translated_instructions_ = 0;

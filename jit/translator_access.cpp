@@ -43,6 +43,16 @@ const ShadowTable::Fetch* TranslatorAccess::fetch_quietly(Cpu& cpu, u64 linear) 
   return fetch(cpu, linear);
 }
 
+std::optional<LinearWindow::Page> TranslatorAccess::window_page(Cpu& cpu, u64 linear_page,
+                                                                u64& page_bytes) {
+  Cpu::PageWalk walk;
+  Cpu::InPlace found;
+  if (!cpu.in_place_quietly(linear_page << kPageShift, walk, found)) return std::nullopt;
+  page_bytes = walk.page_bytes;
+  const u64 offset = cpu.memory().memory().offset_of(found.host);
+  return LinearWindow::Page{static_cast<u32>(offset >> kPageShift), found.writable};
+}
+
 TranslatorAccess::WriteRights TranslatorAccess::prepare_write(Cpu& cpu, u64 linear, unsigned size) {
   const auto writable = [&] {
     return cpu.frame.shadow->entry(linear >> kPageShift).writable(linear, size);

@@ -1,6 +1,7 @@
 #include "memory/guest_memory.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -17,15 +18,25 @@ constexpr u64 kExtraBytes = 96 * kMiB;
 Result<std::unique_ptr<GuestMemory>> GuestMemory::create(u64 ram_bytes) {
   DRAGOMAN_ASSERT(ram_bytes % kPageSize == 0);
   const u64 pool_size = ram_bytes + kExtraBytes;
-  void* base = mmap(nullptr, pool_size, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  // A file, so that pages can be shown at other addresses too; where the host has none, they
+  // cannot.
+  int file = memfd_create("guest-memory", MFD_CLOEXEC);
+  if (file >= 0 && ftruncate(file, static_cast<off_t>(pool_size)) != 0) {
+    close(file);
+    file = -1;
+  }
+  const int kind = file >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS;
+  void* base = mmap(nullptr, pool_size, PROT_READ | PROT_WRITE, kind | MAP_NORESERVE, file, 0);
   if (base == MAP_FAILED) {
+    const int problem = errno;
+    if (file >= 0) close(file);
     return error("the host cannot reserve {} MiB for guest memory: {}; use a smaller -m",
-                 ram_bytes / kMiB, std::strerror(errno));
+                 ram_bytes / kMiB, std::strerror(problem));
   }
   madvise(base, ram_bytes, MADV_HUGEPAGE);  // fewer host TLB misses; failure is harmless
   auto memory = std::unique_ptr<GuestMemory>(new GuestMemory);
   memory->base_ = static_cast<u8*>(base);
+  memory->file_ = file;
   memory->ram_size_ = ram_bytes;
   memory->pool_size_ = pool_size;
   memory->allocated_ = ram_bytes;
@@ -33,7 +44,10 @@ Result<std::unique_ptr<GuestMemory>> GuestMemory::create(u64 ram_bytes) {
   return memory;
 }
 
-GuestMemory::~GuestMemory() { munmap(base_, pool_size_); }
+GuestMemory::~GuestMemory() {
+  munmap(base_, pool_size_);
+  if (file_ >= 0) close(file_);
+}
 
 u8* GuestMemory::allocate(u64 bytes) {
   bytes = align_up(bytes, kPageSize);

@@ -49,6 +49,9 @@ class GuestMemory {
   GuestMemory& operator=(const GuestMemory&) = delete;
 
   u8* base() const { return base_; }
+  /// File the pool is a mapping of, from its start, for further views of pages; -1 when the host
+  /// could not make one.
+  int file() const { return file_; }
   /// Bytes of the pool in use: RAM and what allocate() gave away.
   u64 used() const { return allocated_; }
   u8* ram() const { return base_; }
@@ -88,6 +91,7 @@ class GuestMemory {
   void drop_write_pointers(u64 first_page, u64 count);
 
   u8* base_ = nullptr;
+  int file_ = -1;
   u64 ram_size_ = 0;
   u64 pool_size_ = 0;
   u64 allocated_ = 0;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/types.h"
+#include "memory/linear_window.h"
 
 namespace dragoman {
 
@@ -73,15 +74,20 @@ class ShadowTable {
   /// Empties the table, keeping entries of global pages unless `global_too`. Costs what was filled
   /// since the last flush, and of global pages nothing where they stay.
   void flush(bool global_too) {
+    if (window_ != nullptr) window_->note_all();
     flush_kind(false);
     if (global_too) flush_kind(true);
   }
   /// Drops the entries of global pages only.
-  void flush_global() { flush_kind(true); }
+  void flush_global() {
+    if (window_ != nullptr) window_->note_all();
+    flush_kind(true);
+  }
   /// Drops the translation of `linear_page`, or only one of a global page. One of a large page goes
   /// as a whole: a single INVLPG anywhere inside invalidates all of it (SDM vol. 3, 4.10.4.1).
   /// True when fetches may have lost something.
   bool flush_page(u64 linear_page, bool global_only = false) {
+    if (window_ != nullptr) window_->note_page(linear_page);
     if (giant_[linear_page >> kGiantShift & (kFilter - 1)]) {  // 4 MiB or 1 GiB
       const bool fetches = !filled_fetches_[0].empty() || !filled_fetches_[1].empty();
       flush_kind(true);
@@ -98,6 +104,7 @@ class ShadowTable {
   }
   /// Removes write permission from every entry that points into the host range.
   void drop_writes(const u8* first, u64 bytes) {
+    if (window_ != nullptr) window_->drop_writes(first, bytes);
     for (const auto& slots : filled_) {
       for (const u16 slot : slots) {
         Entry& e = entries_[slot];
@@ -108,6 +115,7 @@ class ShadowTable {
   /// The same for entries whose host page the predicate names.
   template <class Predicate>
   void drop_writes_if(Predicate&& predicate) {
+    if (window_ != nullptr) window_->note_all();
     for (const auto& slots : filled_) {
       for (const u16 slot : slots) {
         Entry& e = entries_[slot];
@@ -117,6 +125,10 @@ class ShadowTable {
       }
     }
   }
+
+  /// Where the pages of the table are shown as well, or null: what it forgets is looked at there
+  /// too.
+  void set_window(LinearWindow* window) { window_ = window; }
 
  private:
   static constexpr unsigned kLargeShift = 9;   // 4 KiB pages of a 2 MiB page
@@ -180,6 +192,7 @@ class ShadowTable {
   std::array<bool, kFilter> large_{};
   std::array<bool, kFilter> giant_{};
   Slots filled_, filled_fetches_;
+  LinearWindow* window_ = nullptr;
 };
 
 }  // namespace dragoman

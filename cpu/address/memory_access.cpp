@@ -186,39 +186,64 @@ bool reads_watched(const DebugPoints& points, u64 page) {
 }
 }  // namespace
 
-void Cpu::enter_in_shadow(ShadowTable& table, u64 linear, AccessType type, const PageWalk& walk) {
-  const u64 page = linear >> kPageShift;
-  if (spaces_->never_filled(table) || page_watched(page)) return;
+Cpu::InPlace Cpu::in_place(u64 page, const PageWalk& walk, bool written) {
+  if (page_watched(page)) return {};
   bool writes_watched = false;
-  if (debug_ != nullptr && type != AccessType::kExecute && debug_->watches_page(page)) {
-    if (reads_watched(*debug_, page)) return;
+  if (debug_ != nullptr && debug_->watches_page(page)) {
+    if (reads_watched(*debug_, page)) return {};
     writes_watched = true;  // reads need not be seen, and stay fast
   }
   const MemoryMap::PageView view = memory().page(PhysicalAddress(walk.physical));
-  if (view.read == nullptr) return;
-  const u64 delta = reinterpret_cast<u64>(view.read) - (linear & ~kPageMask);
-  if (walk.global) spaces_->note_global(page, walk.page_bytes);
-  if (type == AccessType::kExecute) {
-    table.add_fetch(page, delta, walk.global, walk.page_bytes);
-    return;
-  }
-  ShadowTable::Entry& e = table.claim(page, delta, walk.global, walk.page_bytes);
-  e.read = page << kPageShift;
-  // A write entry needs: permission, the dirty bit set already, the same memory for reads and
-  // writes, no decoded code on the page, and exact dirty tracking satisfied.
-  if (view.write != view.read || writes_watched) return;
-  const bool may_write =
-      type == AccessType::kWrite || (walk.dirty && walk.writable && (state.cr4 & kCr4Pke) == 0);
-  if (!may_write) return;
+  InPlace found{view.read, false};
+  // Writes need: permission, the dirty bit set already, the same memory for reads and writes, no
+  // decoded code on the page, and exact dirty tracking satisfied.
+  if (view.read == nullptr || view.write != view.read || writes_watched) return found;
+  // A protection key that takes no right away changes nothing (SDM vol. 3, 4.6.2).
+  const bool keyed = walk.user && long_mode() && (state.cr4 & kCr4Pke) &&
+                     (state.pkru >> (2 * walk.protection_key) & 3) != 0;
+  if (!written && (!walk.dirty || !walk.writable || keyed)) return found;
   GuestMemory& pool = memory().memory();
   const u64 host_page = pool.offset_of(view.read) >> kPageShift;
   const u8 flags = pool.flags(host_page);
-  if (flags & kPageHasCode) return;
+  if (flags & kPageHasCode) return found;
   if ((flags & kPageTracked) && !(flags & kPageDirty)) {
-    if (type != AccessType::kWrite) return;
+    if (!written) return found;
     pool.note_write(host_page << kPageShift, 1);
   }
-  e.write = page << kPageShift;
+  found.writable = true;
+  return found;
+}
+
+void Cpu::enter_in_shadow(ShadowTable& table, u64 linear, AccessType type, const PageWalk& walk) {
+  const u64 page = linear >> kPageShift;
+  if (spaces_->never_filled(table)) return;
+  if (type == AccessType::kExecute) {
+    const MemoryMap::PageView view = memory().page(PhysicalAddress(walk.physical));
+    if (page_watched(page) || view.read == nullptr) return;
+    if (walk.global) spaces_->note_global(page, walk.page_bytes);
+    const u64 delta = reinterpret_cast<u64>(view.read) - (linear & ~kPageMask);
+    table.add_fetch(page, delta, walk.global, walk.page_bytes);
+    return;
+  }
+  const InPlace found = in_place(page, walk, type == AccessType::kWrite);
+  if (found.host == nullptr) return;
+  if (walk.global) spaces_->note_global(page, walk.page_bytes);
+  const u64 delta = reinterpret_cast<u64>(found.host) - (linear & ~kPageMask);
+  ShadowTable::Entry& e = table.claim(page, delta, walk.global, walk.page_bytes);
+  e.read = page << kPageShift;
+  if (found.writable) e.write = page << kPageShift;
+}
+
+bool Cpu::in_place_quietly(u64 linear, PageWalk& walk, InPlace& found) {
+  const bool pending = fault_pending_;
+  const Fault fault = fault_;
+  const bool present = walk_tables(linear, AccessType::kRead, Privilege::kCurrent, walk,
+                                   /*write_intent=*/false, /*quiet=*/true);
+  fault_pending_ = pending;
+  fault_ = fault;
+  if (!present) return false;
+  found = in_place(linear >> kPageShift, walk, /*written=*/false);
+  return found.host != nullptr;
 }
 
 u8* Cpu::direct(u64 linear, unsigned size, AccessType type) {

@@ -222,20 +222,22 @@ void Cpu::flush_tlb(bool global_too) {
   }
   note_flush(global_too ? ShadowFlush::kEverything : ShadowFlush::kAddressSpace);
   update_fetch_context();
+  update_window();
 }
 
 void Cpu::flush_tlb_page(u64 linear) {
   note_flush(ShadowFlush::kPage, linear);
   (void)spaces_->flush_page(linear >> kPageShift);
   update_fetch_context();
+  update_window();
 }
 
 // A page fault also drops what is cached for its address, so that it does not come again when the
 // tables in memory say otherwise by now (SDM vol. 3, 4.10.4.1).
 void Cpu::after_page_fault(u64 linear) {
   if (observer != nullptr) observer->page_walk_failed(linear, fault_.error_code);
-  if (!spaces_->flush_page(linear >> kPageShift)) return;
-  update_fetch_context();
+  if (spaces_->flush_page(linear >> kPageShift)) update_fetch_context();
+  update_window();
 }
 
 void Cpu::address_space_changed(bool keep) {
@@ -249,18 +251,21 @@ void Cpu::flush_tlb_page_of(u16 pcid, u64 linear) {
   note_flush(ShadowFlush::kPage, linear);
   spaces_->flush_page_of(pcid, linear >> kPageShift);
   update_fetch_context();
+  update_window();
 }
 
 void Cpu::flush_tlb_of(u16 pcid) {
   note_flush(ShadowFlush::kAddressSpace);
   spaces_->flush_pcid(pcid);
   update_fetch_context();
+  update_window();
 }
 
 void Cpu::flush_tlb_of_all() {
   note_flush(ShadowFlush::kAllButGlobal);
   spaces_->flush_all_but_global();
   update_fetch_context();
+  update_window();
 }
 
 bool Cpu::peek(u64 linear, void* out, unsigned size) {

@@ -30,6 +30,9 @@ struct Block {
   /// Of its instructions, as bits: those that read from where a later one writes, but found the
   /// page not to be written time and again. The Translation's.
   u32 reads_only = 0;
+  /// Instructions, a bit each, whose addresses were not found in the high or low part of a
+  /// LinearWindow, or cannot be shown there.
+  u32 not_high = 0, not_low = 0;
   u32 runs = 0;                ///< times interpreted, until it is worth translating
   void* translated = nullptr;  ///< belongs to the Translation
 

@@ -49,6 +49,8 @@ struct alignas(64) TranslatorFrame {
   const void* interpret_stub = nullptr;
   const void* vectors_stub = nullptr;
   const void* guard_stub = nullptr;
+  const void* window_stub = nullptr;
+  const ShadowTable* window_table = nullptr;  ///< what the LinearWindow shows, while it is true
   std::array<const void*, ProbeStubs::kCount> probe_stubs{};
 };
 
@@ -106,6 +108,8 @@ struct JumpTable {
 /// costs little. Shared by several when there are more blocks than counters.
 using RunCounters = std::array<i32, 1u << 18>;
 
+/// The mode key has this bit in user code whose address space a LinearWindow shows.
+inline constexpr u32 kModeKeyWindow = 1u << 15;
 /// Where ES, SS and DS being flat begins in the mode key.
 inline constexpr unsigned kModeKeyFlatShift = 16;
 
@@ -118,6 +122,9 @@ class Translation {
   /// (left pending), a block without code. Updates CpuState::instructions. False: there is no code
   /// for this block at this address, and nothing was executed.
   virtual bool run(Cpu& cpu, Block& block, u64 budget) = 0;
+  /// 64-bit user code of the current address space is about to run on, and TranslatorFrame says
+  /// that the LinearWindow does not show it, or not as it is now. True when it does from here on.
+  virtual bool show_in_window(Cpu&) { return false; }
   /// The block's bytes changed; it may be running.
   virtual void forget(Block& block) = 0;
   /// All blocks are about to go; none is running.

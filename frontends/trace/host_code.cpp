@@ -17,7 +17,7 @@ std::string_view topic_of_member(std::string_view name) {
   if (name == "flags") return "flags-saved";
   if (name == "budget") return "budget";
   if (name == "shadow_table") return "probe";
-  if (name == "memory_stub") return "slow-path";
+  if (name == "memory_stub" || name == "window_stub") return "slow-path";
   if (name == "interpret_stub") return "handler";
   if (name == "exit_stub") return "exit";
   if (name == "miss_stub" || name == "dispatch_stub" || name.starts_with("jump_"))

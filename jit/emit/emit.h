@@ -57,6 +57,7 @@ struct StubTargets {
   const void* access = nullptr;
   const void* interpret = nullptr;
   const void* guard = nullptr;
+  const void* window = nullptr;
   const void* sample = nullptr;
   const ExitRecord* state_exit = nullptr;
   const ExitRecord* no_target_exit = nullptr;
@@ -76,6 +77,9 @@ std::vector<u8> emit_dispatch_stub(Cpu& cpu);
 /// the host address in kPointer and its distance from the linear one in kScratch, or goes on at
 /// Site::resume.
 std::vector<u8> emit_memory_stub(Cpu& cpu, const StubTargets& targets);
+/// An access through the LinearWindow cannot be done, whose Site is in kScratch; flags in memory or
+/// in its recipe. Goes on where the access is done again or behind the instruction.
+std::vector<u8> emit_window_stub(Cpu& cpu, const StubTargets& targets);
 /// ProbeStubs: called with the linear address in kPointer and flags in memory or in the recipe of
 /// the Site the return address belongs to. Return the host address in kPointer and its distance
 /// from the linear one in kScratch, or (kDelta) that in kPointer; or go on at Site::resume.

@@ -18,8 +18,15 @@ static_assert(sizeof(ShadowTable::Entry) == 32);
 }  // namespace
 
 x86::Mem RegionEmitter::HostOperand::mem(unsigned size) const {
-  return index.isValid() ? x86::ptr(base, index, 0, displacement, size)
-                         : x86::ptr(base, displacement, size);
+  Mem mem = index.isValid() ? x86::ptr(base, index, scale, displacement, size)
+                            : x86::ptr(base, displacement, size);
+  if (window) mem.setSegment(x86::gs);
+  return mem;
+}
+x86::Mem RegionEmitter::HostOperand::address() const {
+  Mem mem = this->mem(8);
+  mem.resetSegment();
+  return mem;
 }
 
 /// kPointer = effective address (in the segment) plus a constant. Flags survive. kScratch is used
@@ -312,6 +319,109 @@ RegionEmitter::HostOperand RegionEmitter::probe_by_call(const PlannedInstruction
   return operand;
 }
 
+/// The host's page tables do the look-up. Only the first access off a base looks whether the window
+/// serves its address; where that, or the host's access itself, goes wrong, C++ is asked about the
+/// Site, and the access is done again from its beginning or by the instruction's handler.
+RegionEmitter::HostOperand RegionEmitter::through_window(const PlannedInstruction& p,
+                                                         const PlannedAccess& a,
+                                                         const Address& address,
+                                                         bool need_scratch) {
+  const bool constant = address.base == kZeroRegister && address.index == kZeroRegister;
+  // Some processors' SHA instructions take any address (seen: AMD family 25).
+  const bool check_alignment = a.aligned && row(p.insn->row).feature == Feature::kShaNi;
+  if (a.leader || check_alignment) flags_about_to_be_lost();
+  const std::size_t begin = a_.offset();
+  const u32 index = static_cast<u32>(records_.sites.size());
+  Site& site = new_site(p, &a);
+  site.bytes = a.bytes;
+  site.window = &a == &p.operand            ? WindowAccess::kOperand
+                : p.how == Emission::kLeave ? WindowAccess::kLeave
+                : a.write                   ? WindowAccess::kPush
+                                            : WindowAccess::kPop;
+  site.aligned = a.aligned;
+  site.low = a.window == WindowPart::kLow;
+  site.again = static_cast<u32>(begin);
+  site.flags_in_host = flags_.in == FlagsIn::kHost || flags_.in == FlagsIn::kBoth;
+  if (flags_.in == FlagsIn::kRecipe) site.recipe = flags_.recipe;
+  site.by_handler = true;
+  if (a.leader && a.group >= 0 && plan_.groups[static_cast<std::size_t>(a.group)].members > 1) {
+    // Others rely on the look this one takes: they are not reached when the handler did without.
+    put_off([=, this, site = &site, next = p.next_rip, pending = pending_ + 1] {
+      const Label here = a_.newLabel();
+      a_.bind(here);
+      resumes_.emplace_back(site, here);
+      flags_ = {};
+      leave_direct(next, pending);
+    });
+  } else {
+    resumes_behind_.emplace_back(&site, end_index());
+  }
+  windows_.push_back({static_cast<u32>(begin), index});
+
+  HostOperand operand;
+  if (constant) {
+    a_.mov(kPointer, Imm(constant_address(address) + plan_.window->distance(a.window)));
+    operand.base = kPointer;
+    if (check_alignment && (constant_address(address) & (a.bytes - 1u)) != 0) {
+      a_.mov(kScratch, Imm(reinterpret_cast<u64>(&site)));
+      a_.jmp(frame_mem(&cpu_.frame.window_stub, 8));
+    }
+    return operand;
+  }
+  operand.window = a.window == WindowPart::kHigh;
+  const i64 plus = site.low ? i64{LinearWindow::kLowDistance} : 0;
+  const i64 displacement = address.displacement + plus;
+  const bool no_index = address.index == kZeroRegister;
+  if (no_index && fits32(displacement)) {
+    operand.base = kPointer;
+    if (pinned(address.base)) {
+      operand.base = guest(address.base);
+    } else {
+      a_.mov(kPointer, high_slot(address.base));
+    }
+    operand.displacement = static_cast<i32>(displacement);
+  } else if (!a.leader && address.base != kZeroRegister && pinned(address.base) && !no_index &&
+             (pinned(address.index) || !need_scratch) && fits32(displacement)) {
+    operand.base = guest(address.base);
+    operand.index = kScratch;
+    if (pinned(address.index)) {
+      operand.index = guest(address.index);
+    } else {
+      a_.mov(kScratch, high_slot(address.index));
+      operand.scratch_used = true;
+    }
+    operand.scale = address.scale;
+    operand.displacement = static_cast<i32>(displacement);
+  } else {
+    load_effective(address, 0);
+    operand.base = kPointer;
+    operand.displacement = static_cast<i32>(plus);
+  }
+  if (!a.leader && !check_alignment) return operand;
+  const Label outside = a_.newLabel();
+  if (a.leader) {
+    if (site.low) {
+      a_.cmp(operand.base, Imm(LinearWindow::kLowBytes));
+      a_.jae(outside);
+    } else {
+      a_.bt(operand.base, Imm(LinearWindow::kHighBit));
+      a_.jnc(outside);
+    }
+  }
+  if (check_alignment) {
+    a_.lea(kPointer, operand.address());
+    operand = operand.in(kPointer);
+    a_.test(kPointer.r8(), Imm(a.bytes - 1));
+    a_.jnz(outside);
+  }
+  put_off([=, this, site = &site] {
+    a_.bind(outside);
+    a_.mov(kScratch, Imm(reinterpret_cast<u64>(site)));
+    a_.jmp(frame_mem(&cpu_.frame.window_stub, 8));
+  });
+  return operand;
+}
+
 void RegionEmitter::emit_slow_access(const SlowAccess& s) {
   a_.bind(s.slow);
   if (s.form == AddressForm::kConstant) {
@@ -363,6 +473,7 @@ void RegionEmitter::leave_narrow(Site& site, const PlannedInstruction& p) {
 RegionEmitter::HostOperand RegionEmitter::access(const PlannedInstruction& p,
                                                  const PlannedAccess& a, const Address& address,
                                                  bool need_scratch) {
+  if (a.window != WindowPart::kNone) return through_window(p, a, address, need_scratch);
   if (a.group >= 0 && !a.leader) return group_member(a, address, need_scratch);
   return probe(p, a, address);
 }

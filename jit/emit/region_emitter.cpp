@@ -45,7 +45,8 @@ RegionEmitter::RegionEmitter(Cpu& cpu, const RegionPlan& plan, const TranslatorO
       exits_(&storage.notes),
       resumes_(&storage.notes),
       resumes_behind_(&storage.notes),
-      stub_calls_(&storage.notes) {
+      stub_calls_(&storage.notes),
+      windows_(&storage.notes) {
   block_labels_.clear();
   map_.clear();
   exits_apart_.clear();
@@ -184,6 +185,7 @@ bool RegionEmitter::emit(EmittedCode* report) {
     std::memcpy(storage_.main.get() + call.end - 4, &encoded, 4);
     cache_.add_call(place.main + call.end, call.site);
   }
+  for (const auto& window : windows_) cache_.add_window(place.main + window.begin, window.site);
   cache_.write(place, {main->data(), main->bufferSize()}, {rare_->data(), rare_->bufferSize()});
   const auto address = [&](const Label& label) {
     return place.main + code_.labelOffsetFromBase(label);
@@ -521,8 +523,8 @@ void RegionEmitter::emit_copied(const PlannedInstruction& p) {
     if (uses.memory && flags_.in == FlagsIn::kMemory) {
       // load_flags() uses kScratch.
       if (memory.scratch_used) {
-        a_.lea(kPointer, memory.mem(8));
-        memory = {kPointer, {}, 0, false};
+        a_.lea(kPointer, memory.address());
+        memory = memory.in(kPointer);
       }
     }
     want_flags_in_host();
@@ -559,8 +561,8 @@ void RegionEmitter::emit_copied(const PlannedInstruction& p) {
   if (uses.any_high && uses.memory) {
     // The address may contain the register itself.
     if (memory.index.isValid()) {
-      a_.lea(kPointer, memory.mem(8));
-      memory = {kPointer, {}, 0, false};
+      a_.lea(kPointer, memory.address());
+      memory = memory.in(kPointer);
     }
     // AH..BH cannot be named beside kPointer: turn the register so that they are its low byte.
     for (unsigned i = 0; i < uses.count; ++i) {

@@ -97,7 +97,12 @@ class RegionEmitter {
     Gp index;
     i32 displacement = 0;
     bool scratch_used = false;  ///< kScratch is part of it
+    bool window = false;        ///< a linear address: the host's GS holds the distance
+    u8 scale = 0;               ///< of the index
+    /// The same address, now in `reg`.
+    HostOperand in(const Gp& reg) const { return {reg, {}, 0, false, window, 0}; }
     Mem mem(unsigned size) const;
+    Mem address() const;  ///< for LEA
   };
   /// How the address of an access is formed.
   struct Address {
@@ -125,6 +130,8 @@ class RegionEmitter {
   HostOperand probe(const PlannedInstruction& p, const PlannedAccess& a, const Address& address);
   HostOperand probe_by_call(const PlannedInstruction& p, const PlannedAccess& a,
                             const Address& address);
+  HostOperand through_window(const PlannedInstruction& p, const PlannedAccess& a,
+                             const Address& address, bool need_scratch);
   void keep_delta(const AccessGroup& group, const Address& address);
   Site& call_stub(const void* stub, const PlannedInstruction& p, const PlannedAccess& a);
   void check_segment(const PlannedAccess& a, const Address& address, const Label& cannot);
@@ -258,9 +265,10 @@ class RegionEmitter {
     u32 site;  ///< index in the chunk of the cache
   };
   std::pmr::vector<StubCall> stub_calls_;
-  Label retired_;  ///< leaves at the start of the region
-  Label short_;    ///< the same when the budget does not cover it
-  Label body_;     ///< behind the guard
+  std::pmr::vector<CodeCache::Records::WindowCode> windows_;  ///< offsets in the main line
+  Label retired_;                                             ///< leaves at the start of the region
+  Label short_;  ///< the same when the budget does not cover it
+  Label body_;   ///< behind the guard
   bool failed_ = false;
 };
 

@@ -362,6 +362,33 @@ std::vector<u8> emit_memory_stub(Cpu& cpu, const StubTargets& targets) {
   });
 }
 
+std::vector<u8> emit_window_stub(Cpu& cpu, const StubTargets& targets) {
+  return assembled([&](x86::Assembler& a) {
+    constexpr i32 kPushed = 8;
+    const Label cannot = a.newLabel();
+    const Label no_flags = a.newLabel();
+    a.lea(x86::rsp, x86::ptr(x86::rsp, -kPushed));
+    store_registers(a, cpu, kPushed);
+    put_vectors_away(a, cpu, kPushed);
+    call_cpp(a, targets, targets.window);
+    a.mov(kPointer, x86::rax);
+    a.test(x86::rax, x86::rax);
+    a.jz(cannot);
+    a.mov(slot(cpu, &cpu.frame.site, 8, kPushed), x86::rbx);
+    load_registers(a, cpu, kPushed);
+    fetch_vectors_again(a, cpu, kPushed);
+    a.lea(x86::rsp, x86::ptr(x86::rsp, kPushed));
+    a.mov(kScratch, slot(cpu, &cpu.frame.site));
+    a.cmp(site_member(kScratch, offsetof(Site, flags_in_host), 1), 0);
+    a.je(no_flags);
+    emit_load_flags(a, cpu);
+    a.bind(no_flags);
+    a.jmp(kPointer);
+    a.bind(cannot);
+    go_on_without_access(a, cpu, targets);
+  });
+}
+
 ProbeCode emit_probe_stubs(Cpu& cpu, const StubTargets& targets) {
   ProbeCode probes;
   std::array<Label, ProbeStubs::kCount> labels;

@@ -155,6 +155,7 @@ void RegionEmitter::encode_vector(const Instruction& insn, bool wide, unsigned r
     if (memory->index.isValid()) index = memory->index.id();
   }
   const unsigned rexr = reg >> 3 & 1, rexx = index >> 3 & 1, rexb = base >> 3 & 1;
+  if (memory != nullptr && memory->window) put(0x65);  // GS
   if (r.vex) {
     put(0xc4);
     put((rexr ^ 1) << 7 | (rexx ^ 1) << 6 | (rexb ^ 1) << 5 | map);
@@ -173,7 +174,7 @@ void RegionEmitter::encode_vector(const Instruction& insn, bool wide, unsigned r
   } else {
     const bool sib = memory->index.isValid() || (base & 7) == 4;
     put(0x80 | (reg & 7) << 3 | (sib ? 4 : base & 7));
-    if (sib) put((memory->index.isValid() ? index & 7 : 4u) << 3 | (base & 7));
+    if (sib) put(memory->scale << 6 | (memory->index.isValid() ? index & 7 : 4u) << 3 | (base & 7));
     const u32 d = static_cast<u32>(memory->displacement);
     for (unsigned i = 0; i < 4; ++i) put(d >> (8 * i) & 0xff);
   }

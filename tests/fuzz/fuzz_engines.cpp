@@ -100,6 +100,7 @@ Result<TranslatorOptions> translator_options(const std::string& text) {
   options.runs_before_translation = 1;
   options.runs_before_superblock = 3;
   options.sampling = false;
+  options.instructions_before_window = 0;
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t end = std::min(text.find(',', at), text.size());
     const std::string item = text.substr(at, end - at);

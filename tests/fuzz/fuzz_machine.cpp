@@ -149,6 +149,7 @@ void put_tables(Image& image, FuzzPaging paging) {
   } else {
     table = L::kTables + 0x3000;
     image.put<u64>(L::kTables, (L::kTables + 0x1000) | 7);
+    image.put<u64>(L::kTables + (L::kHigh >> 39) * 8, (L::kTables + 0x1000) | 7);
     image.put<u64>(L::kTables + 0x1000, (L::kTables + 0x2000) | 7);
     image.put<u64>(L::kTables + 0x2000, table | 7);
   }

@@ -15,6 +15,13 @@ bool memory_form(const Row& r, FuzzRandom& random) {
 }  // namespace
 
 u64 FuzzProgramMaker::aim() {
+  const u64 address = aim_low();
+  return bits_ == 64 && address < FuzzLayout::kRam && random_.chance(2)
+             ? FuzzLayout::kHigh + address
+             : address;
+}
+
+u64 FuzzProgramMaker::aim_low() {
   using L = FuzzLayout;
   switch (random_.below(24)) {
     case 0:

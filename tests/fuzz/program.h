@@ -60,6 +60,7 @@ struct FuzzLayout {
   static constexpr u64 kStack = 0x28000, kStackBytes = 0x2000;
   static constexpr u64 kCounter = kStack + 0x1f00;  ///< rounds left of the program's loop
   static constexpr u64 kCodeAlias = 0x30000;        ///< the code again, with paging
+  static constexpr u64 kHigh = u64{1} << 46;        ///< all of it once more from here, in long mode
   static constexpr u64 kSlot = 64;
   static constexpr u8 kInterrupt = 0x40, kEnd = 0x81;  ///< vectors
 };

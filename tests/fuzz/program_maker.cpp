@@ -208,6 +208,13 @@ void FuzzProgramMaker::commit() {
   fix_relative_ = fix_branch_ = 0;
 }
 
+namespace {
+/// Byte `i` of a number.
+constexpr unsigned n(u64 value, unsigned i) {
+  return static_cast<unsigned>(value >> (8 * i)) & 0xff;
+}
+}  // namespace
+
 u64 FuzzProgramMaker::slot_target() {
   const u64 here = program_.code.size() / FuzzLayout::kSlot;
   u64 slot = here + 1 + random_.below(3);
@@ -219,8 +226,9 @@ void FuzzProgramMaker::body(unsigned slots) {
   // The stack pointer is put right at the start of every round.
   const u64 top = (bits_ == 16 ? 0 : FuzzLayout::kStack) + 0x1e00 + random_.below(3);
   if (bits_ == 64) {
-    raw({0x48, 0xc7, 0xc4, static_cast<unsigned>(top & 0xff),
-         static_cast<unsigned>(top >> 8 & 0xff), static_cast<unsigned>(top >> 16), 0});
+    const u64 stack = top + (random_.chance(2) ? FuzzLayout::kHigh : 0);
+    raw({0x48, 0xbc, n(stack, 0), n(stack, 1), n(stack, 2), n(stack, 3), n(stack, 4), n(stack, 5),
+         n(stack, 6), n(stack, 7)});
   } else if (bits_ == 32) {
     raw({0xbc, static_cast<unsigned>(top & 0xff), static_cast<unsigned>(top >> 8 & 0xff),
          static_cast<unsigned>(top >> 16), 0});
@@ -249,7 +257,6 @@ void FuzzProgramMaker::body(unsigned slots) {
 void FuzzProgramMaker::loop_end() {
   slots_ = static_cast<unsigned>(program_.code.size() / FuzzLayout::kSlot);
   const u64 counter = FuzzLayout::kCounter;
-  const auto n = [&](u64 v, unsigned i) { return static_cast<unsigned>(v >> (8 * i)) & 0xff; };
   if (bits_ == 64) {
     raw({0xff, 0x0c, 0x25, n(counter, 0), n(counter, 1), n(counter, 2), n(counter, 3)});
   } else if (bits_ == 32) {

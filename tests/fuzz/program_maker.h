@@ -48,6 +48,7 @@ class FuzzProgramMaker {
   void jump_to_slot_through_register();
 
   u64 aim();
+  u64 aim_low();
   u64 segment_base(unsigned segment) const;
   u64 slot_target();
   u64 origin() const { return bits_ == 16 ? 0 : FuzzLayout::kCode; }

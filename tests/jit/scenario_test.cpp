@@ -506,5 +506,22 @@ TEST(Caches, TranslatorRemovedAndInstalledAgain) {
   }
 }
 
+// The handler executes PUSH because of its operand, a register of a device: nothing was looked up
+// for the accesses to the stack behind it.
+TEST(Devices, PushOfARegisterThenOfOthers) {
+  for (const u32 runs : {1u, 12u}) {
+    LockstepPair pair(16 * kMiB, runs);
+    pair.set(kRsi, L::kDevice);
+    Bytes code;
+    code({0xb9}).number(100, 4);                         // mov ecx, 100
+    code({0xff, 0x36, 0x50, 0x51, 0x5a, 0x5b, 0x5f});    // push [rsi]; push rax, rcx; pop x 3
+    code({0xff, 0xc9}).branch({0x0f, 0x85}, 5)({0xf4});  // dec ecx; jnz
+    pair.code(L::kCode, code);
+    pair.start(L::kCode);
+    expect_halt(pair);
+    EXPECT_EQ(pair.reg(kRdi), 0x1122334455667788u);
+  }
+}
+
 }  // namespace
 }  // namespace dragoman

@@ -57,6 +57,7 @@ class BenchMachine : private BenchLayout {
       options.runs_before_translation = runs;
       options.runs_before_superblock = 4 * runs;
       options.sampling = false;
+      options.instructions_before_window = 0;
       translator = std::make_unique<Translator>(*cpu, options);
     }
     tables();

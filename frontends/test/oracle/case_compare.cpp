@@ -142,6 +142,10 @@ const char* explain_host(const CpuCase& test, const Row& r, const CpuOutcome& ho
   const u64 popped = host.cr2 - test.before.regs[kRsp];
   if (name == "retf" && host.fault == kVectorPf && guest.fault == kVectorGp && popped >= 8)
     return "AMD's processors: a far return reads the outer stack pointer before it looks at CS";
+  // Of a segment register; from a general register's slot both read everything.
+  if (name == "pop" && host.fault == kVectorPf && guest.fault != kVectorPf && popped >= 2 &&
+      popped < 8)
+    return "AMD's processors: POP of a segment register reads its whole slot";
   const bool short_address =
       std::find(test.bytes.begin(), test.bytes.end(), 0x67) != test.bytes.end();
   if (operation_info(r.operation).category == Category::kString &&

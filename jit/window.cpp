@@ -1,0 +1,161 @@
+// Superblocks of user programs access memory through a LinearWindow: whose pages it shows, and what
+// becomes of accesses it does not serve.
+#include "jit/translator.h"
+
+namespace dragoman {
+namespace {
+
+/// What changing the owner costs, in guest instructions: that many pass before it changes again for
+/// every page it showed, and at least so many.
+constexpr u64 kInstructionsPerPage = 250'000;
+constexpr u64 kLeastInstructions = 20'000'000;
+
+/// Pages around one that faults that are shown with it when they follow each other in the pool.
+constexpr u64 kAround = 16;
+
+/// Linear address of the access.
+u64 linear_address(const Site& site, const CpuState& state) {
+  const Instruction& insn = site.insn();
+  switch (site.window) {
+    case WindowAccess::kPush:
+      return state.regs[kRsp] - insn.operand_size;
+    case WindowAccess::kPop:
+      return state.regs[kRsp];
+    case WindowAccess::kLeave:
+      return state.regs[kRbp];
+    default:
+      break;
+  }
+  if (has_absolute_offset(insn)) return insn.immediate;
+  u64 address = static_cast<u64>(static_cast<i64>(insn.displacement));
+  if (insn.base == kRip) {
+    address += site.rip + insn.length;
+  } else if (insn.base != kZeroRegister) {
+    address += state.regs[insn.base];
+  }
+  if (insn.index != kZeroRegister) address += state.regs[insn.index] << insn.scale;
+  return address;
+}
+
+}  // namespace
+
+/// It goes to whoever runs user code for some time, and not to programs that take turns soon.
+bool Translator::may_take_window(const ShadowTable& table) {
+  const u64 now = cpu_.state.instructions;
+  if (window_candidate_ != &table) {
+    window_candidate_ = &table;
+    candidate_since_ = now;
+  }
+  if (now - candidate_since_ < options_.instructions_before_window) return false;
+  if (window_ == nullptr || window_->owner() == nullptr) return true;
+  const u64 wait = std::max(kLeastInstructions, window_pages_then_ * kInstructionsPerPage);
+  return now - window_taken_ >= wait;
+}
+
+bool Translator::show_in_window(Cpu& cpu) {
+  ShadowTable& table = *cpu.frame.shadow;
+  if (!options_.windows || !TranslatorAccess::of_user_code(cpu, table)) return false;
+  if (window_ == nullptr || window_->owner() != &table) {
+    if (!may_take_window(table)) return false;
+    if (!window_tried_) {
+      window_tried_ = true;
+      if (can_set_gs_base())
+        window_ = LinearWindow::create(cpu.memory().memory(), cpu.frame.window_table);
+      if (window_ == nullptr)
+        cpu.log().once(
+            "translator",
+            "The host has no address space, or no WRGSBASE, for a window to user memory: "
+            "programs run slower.");
+    }
+    if (window_ == nullptr) return false;
+    window_pages_then_ = window_->pages();
+    window_taken_ = cpu.state.instructions;
+    window_->give_to(&table);
+    receive_host_faults();
+    set_gs_base(window_->distance(WindowPart::kHigh));
+  }
+  window_->check([&](u64 page) {
+    u64 page_bytes = 0;
+    return TranslatorAccess::window_page(cpu, page, page_bytes);
+  });
+  return true;
+}
+
+/// Shows the page of an access that its owner's page tables allow, with those around it that follow
+/// each other in the pool too. False when it has to be looked at; `shown` when something was done.
+bool Translator::show_page(const Site& site, u64 linear, bool& shown) {
+  const u64 page = linear >> kPageShift;
+  if (cpu_.direct(linear, 1, site.write ? AccessType::kWrite : AccessType::kRead) == nullptr)
+    return false;
+  u64 page_bytes = 0;
+  const auto view = TranslatorAccess::window_page(cpu_, page, page_bytes);
+  if (!view || (site.write && !view->writable)) return false;
+  if (window_->find(page) == view) return true;
+  const auto follows = [&](u64 other) {
+    if (window_->part(other << kPageShift) == WindowPart::kNone || window_->find(other))
+      return false;
+    u64 ignored = 0;
+    const auto seen = TranslatorAccess::window_page(cpu_, other, ignored);
+    return seen && seen->writable == view->writable &&
+           seen->pool_page - view->pool_page == static_cast<u32>(other - page);
+  };
+  const u64 block = page & ~(kAround - 1);
+  u64 first = page, end = page + 1;
+  while (first > block && follows(first - 1)) --first;
+  while (end < block + kAround && follows(end)) ++end;
+  const LinearWindow::Page at{view->pool_page - static_cast<u32>(page - first), view->writable};
+  if (!window_->show(first, at, end - first, page_bytes)) return false;
+  return shown = true;
+}
+
+const u8* Translator::window_access(Site& site) {
+  running_ = site.region;
+  const u64 linear = linear_address(site, cpu_.state);
+  const u64 last = linear + site.bytes - 1;
+  const WindowPart part = site.low ? WindowPart::kLow : WindowPart::kHigh;
+  // What faults for another reason may not set A or D bits.
+  const bool may_be_shown = window_->part(linear) == part && window_->part(last) == part;
+  const bool whole = !site.aligned || (linear & (site.bytes - 1u)) == 0;
+  bool shown = false;
+  const bool there = may_be_shown && whole && show_page(site, linear, shown) &&
+                     (linear >> kPageShift == last >> kPageShift || show_page(site, last, shown));
+  const bool again = there && shown && cpu_.frame.block_invalidated == 0 &&
+                     cpu_.frame.window_table == cpu_.frame.shadow;
+  if (!again) {
+    ++window_refusals_;
+    if (whole) note_outside_window(site);
+    if (site.recipe.kind != FlagRecipe::kNone)
+      cpu_.frame.flags = packed_flags(flags_by_recipe(site.recipe, cpu_.state));
+  }
+  running_ = nullptr;
+  return again ? site.region->entry + site.again : nullptr;
+}
+
+/// Accesses that keep missing look in the other part from now on, or at last each page up.
+void Translator::note_outside_window(Site& site) {
+  constexpr u8 kMany = 8;
+  if (++site.refused != kMany) return;
+  TranslatedRegion& region = *site.region;
+  RecordList<Site>& sites = cache_.records(region.chunk).sites;
+  for (u32 i = 0; i < region.sites; ++i) {
+    const Site& other = sites[region.first_site + i];
+    if (other.window == WindowAccess::kNone || other.refused == 0) continue;
+    (other.low ? other.block->not_low : other.block->not_high) |= 1u << other.index;
+  }
+  TranslatedRegion* const plain = region.plain;
+  retire(region, RetireCause::kSuperseded);
+  if (plain != nullptr && !plain->dead && !plain->counts) count_runs(*plain);
+}
+
+/// In a signal handler.
+bool Translator::host_fault(HostFault& fault) {
+  const Site* const site = cache_.site_of_fault(fault.rip);
+  if (site == nullptr) return false;
+  ++window_faults_;
+  if (site->flags_in_host) cpu_.frame.flags = packed_flags(fault.flags);
+  fault.rip = static_cast<const u8*>(cpu_.frame.window_stub);
+  fault.scratch = reinterpret_cast<u64>(site);
+  return true;
+}
+
+}  // namespace dragoman
