@@ -143,6 +143,17 @@ Site* CodeCache::site_of_fault(const u8* at) {
   return nullptr;
 }
 
+std::optional<u32> CodeCache::recipe_number(const FlagRecipe& recipe) {
+  constexpr std::size_t kMost = 1024;  // looked through one by one
+  const auto found = std::find(recipes_.begin(), recipes_.end(), recipe);
+  if (found == recipes_.end()) {
+    if (recipes_.size() == kMost) return std::nullopt;
+    recipes_.push_back(recipe);
+    return static_cast<u32>(recipes_.size() - 1);
+  }
+  return static_cast<u32>(found - recipes_.begin());
+}
+
 u64 CodeCache::bytes_used() const {
   u64 used = 0;
   for (const Chunk& c : chunks_) used += (c.first - c.begin) + (c.end - c.last);

@@ -5,6 +5,7 @@
 #include <array>
 #include <memory>
 #include <memory_resource>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -35,6 +36,7 @@ struct Site {
   u8 index = 0;       ///< of the instruction in its block
   bool write : 1 = false;
   bool aligned : 1 = false;  ///< of a window: #GP unless the address is a multiple of `bytes`
+  bool paired : 1 = false;   ///< of a window: missed though a register of its address was inside
   bool low : 1 = false;      ///< of a window: at low addresses
   bool writes_later : 1 =
       false;                   ///< it reads, and the page must be one that others write to as well
@@ -200,6 +202,10 @@ class CodeCache {
   }
   u64 bytes_used() const;
 
+  /// A number for a recipe, the same for the same one; nothing when there are no more numbers.
+  std::optional<u32> recipe_number(const FlagRecipe& recipe);
+  const FlagRecipe& recipe(u32 number) const { return recipes_[number]; }
+
  private:
   static constexpr u64 kStubBytes = 16 * kKiB;
   static constexpr u64 kGranule = 64;        ///< of Records::first_call
@@ -215,6 +221,7 @@ class CodeCache {
   u64 chunk_bytes_ = 0;
   std::vector<Chunk> chunks_;
   unsigned current_ = 0;
+  std::vector<FlagRecipe> recipes_;
 };
 
 }  // namespace dragoman

@@ -50,6 +50,10 @@ struct PlannedAccess {
   i64 offset = 0;        ///< from the group's base value
   /// Through the LinearWindow; a leader looks whether its address is in that part.
   WindowPart window = WindowPart::kNone;
+  bool split = false;        ///< through it with an index: the leader looks at the base alone,
+  bool swapped = false;      ///< which is the index, as it has no scale,
+  bool check_index = false;  ///< and this access whether the other one is small,
+  i16 index_group = -1;      ///< which others know from there
 };
 
 /// Flags in `live_after`: the arithmetic flags an instruction may read, and one for "an exact copy

@@ -17,7 +17,9 @@ constexpr std::size_t kMaxSlots = std::tuple_size_v<decltype(TranslatorFrame::de
 /// What is known of a register's value: an unknown number plus a constant.
 struct Value {
   u32 symbol = 0;
+  bool bounded = false;  ///< the number is less than 2^32, or at least -2^31 as a signed one
   i64 offset = 0;
+  bool operator==(const Value&) const = default;
 };
 
 /// Base of an access: one or two unknown numbers and a segment.
@@ -157,24 +159,54 @@ class Grouper {
   Values start_of_join(std::size_t index) {
     Values values;
     for (unsigned r = 0; r < 16; ++r)
-      values.registers[r] = constants_ >> r & 1 ? Value{r + 1, 0} : fresh();
+      values.registers[r] = constants_ >> r & 1 ? entry_value(r) : fresh();
     if (index == 0) return values;
-    bool first = true;
+    const Values* first = nullptr;
+    u32 same = 0xffff;  // registers that all ways bring with the same value
     for (const Edge& e : edges_to_[index]) {
-      if (dominators_[e.from] >> index & 1) continue;  // round the loop
+      if (dominators_[e.from] >> index & 1) {
+        same &= ~written_in_loop(index, e);
+        continue;
+      }
       if (e.from >= index) {
         values.groups.clear();
         return values;
       }
       const Values& from = at_edge(e.from, e.at);
-      if (first) {
+      if (first == nullptr) {
+        first = &from;
         values.groups = from.groups;
-      } else {
-        values.groups.keep_common(from.groups);
+        continue;
       }
-      first = false;
+      values.groups.keep_common(from.groups);
+      for (unsigned r = 0; r < 16; ++r) {
+        if (from.registers[r] != first->registers[r]) same &= ~(1u << r);
+      }
+    }
+    for (unsigned r = 0; r < 16 && first != nullptr; ++r) {
+      if (same >> r & 1) values.registers[r] = first->registers[r];
     }
     return values;
+  }
+  /// Registers written on ways round the loop from `head` that the edge `back` closes. Blocks go on
+  /// behind branches out of the loop.
+  u32 written_in_loop(std::size_t head, const Edge& back) const {
+    std::vector<unsigned> executed(plan_.blocks.size());  // instructions on such a way
+    std::vector<Edge> open = {back};
+    while (!open.empty()) {
+      const Edge e = open.back();
+      open.pop_back();
+      const bool met = executed[e.from] != 0;
+      executed[e.from] = std::max(executed[e.from], e.at + 1);
+      if (e.from != head && !met)
+        open.insert(open.end(), edges_to_[e.from].begin(), edges_to_[e.from].end());
+    }
+    u32 written = 0;
+    for (std::size_t i = 0; i < plan_.blocks.size(); ++i) {
+      for (unsigned k = 0; k < executed[i]; ++k)
+        written |= plan_.blocks[i].instructions[k].registers_written;
+    }
+    return written;
   }
   /// What is known where an edge leaves its block; the newest when two leave there.
   const Values& at_edge(std::size_t from, unsigned at) const {
@@ -183,7 +215,9 @@ class Grouper {
     return at_edge_[i].second;
   }
 
-  Value fresh() { return {++symbols_, 0}; }
+  Value fresh(bool bounded = false) { return {++symbols_, bounded, 0}; }
+  /// As the region found a register.
+  static Value entry_value(unsigned gpr) { return {gpr + 1, false, 0}; }
 
   /// Segments whose accesses need no look at a limit.
   bool plain(u8 segment) const {
@@ -232,12 +266,63 @@ class Grouper {
     access.window = g.window;
     return true;
   }
+  /// A register and an index with a bounded value: only the register says which part serves it. Of
+  /// an index that may be anything, one access looks whether it is small.
+  bool join_split(PlannedInstruction& p, Values& values, u8 segment) {
+    const Instruction& insn = *p.insn;
+    if (insn.base >= 16 || insn.index >= 16 || plan_.window == nullptr || segment != 0)
+      return false;
+    if (plan_.blocks[block_].block->paired >> instruction_index(p) & 1) return false;
+    PlannedAccess& access = p.operand;
+    Value pointer = values.registers[insn.base], index = values.registers[insn.index];
+    if (insn.scale == 0 && likelier_index(pointer, index)) {
+      std::swap(pointer, index);
+      access.swapped = true;
+    }
+    if (!join_window(p, access, values, {pointer.symbol, 0, 0, 0},
+                     pointer.offset + insn.displacement, insn.displacement))
+      return false;
+    access.split = true;
+    constexpr i64 kFarthest = i64{1} << 31;
+    if (index.bounded && index.offset >= -kFarthest && index.offset <= kFarthest) return true;
+    constexpr u8 kIndexKey = 0xff;  // no segment
+    const BaseKey key{index.symbol, 0, 0, kIndexKey};
+    int found = values.groups.find(key, false);
+    if (found >= 0 && plan_.groups[static_cast<std::size_t>(found)].checked != index.offset)
+      found = -1;
+    if (found < 0) {
+      found = static_cast<int>(plan_.groups.size());
+      AccessGroup& made = plan_.groups.emplace_back();
+      made.window = access.window;
+      made.block = static_cast<int>(block_);
+      made.leader = instruction_;
+      made.checked = index.offset;
+      access.check_index = true;
+      values.groups.set(key, false, found);
+    }
+    ++plan_.groups[static_cast<std::size_t>(found)].members;
+    access.index_group = static_cast<i16>(found);
+    return true;
+  }
+  /// Of base and index without a scale, the base is rather an index.
+  bool likelier_index(const Value& base, const Value& index) const {
+    if (base.bounded != index.bounded) return base.bounded;
+    if (base.symbol > 16 || index.symbol > 16) return false;
+    const auto served = [this](const Value& v) {
+      return plan_.window->part(registers_[v.symbol - 1] + static_cast<u64>(v.offset)) !=
+             WindowPart::kNone;
+    };
+    return !served(base) && served(index);
+  }
+  unsigned instruction_index(const PlannedInstruction& p) const {
+    return static_cast<unsigned>(p.insn - plan_.blocks[block_].block->instructions);
+  }
   /// Where the address of a leader will be: where it was not found missing before. Of registers
   /// that the region does not change before, those of now are as good as any; a table at a fixed
   /// place is in the program.
   WindowPart likely_part(const PlannedInstruction& p, const BaseKey& base, i64 offset) const {
     const Block& block = *plan_.blocks[block_].block;
-    const unsigned index = static_cast<unsigned>(p.insn - block.instructions);
+    const unsigned index = instruction_index(p);
     const bool not_high = block.not_high >> index & 1, not_low = block.not_low >> index & 1;
     if (!not_high && !not_low && base.base <= 16 && base.index <= 16) {
       const auto now = [this](u32 symbol) { return symbol == 0 ? 0 : registers_[symbol - 1]; };
@@ -350,6 +435,7 @@ class Grouper {
       base = {b.symbol, x.symbol, x.symbol == 0 ? u8{0} : insn.scale, segment};
     }
     const bool by_register = insn.base < 16 && insn.index == kZeroRegister;
+    if (join_split(p, values, segment)) return;
     if (!join_window(p, access, values, base, offset, by_register ? insn.displacement : 0))
       join(access, values, base, offset);
   }
@@ -415,7 +501,25 @@ class Grouper {
         break;
     }
     for (unsigned r = 0; r < 16; ++r) {
-      if (p.registers_written >> r & 1) regs[r] = fresh();
+      if (p.registers_written >> r & 1) regs[r] = fresh(leaves_bounded(p, r, regs[r]));
+    }
+  }
+  /// What the instruction writes to a register has 32 bits, zero- or sign-extended to 64.
+  static bool leaves_bounded(const PlannedInstruction& p, unsigned gpr, const Value& before) {
+    if (p.how == Emission::kLea) return p.insn->operand_size == 4;
+    if (p.how != Emission::kCopied || p.uses.count == 0 ||
+        p.uses.list[0].gpr != static_cast<i8>(gpr))
+      return false;
+    switch (p.uses.list[0].bytes) {
+      case 4:
+        return true;
+      case 8: {
+        const Operation operation = row(p.insn->row).operation;
+        return operation == Operation::kMovzx || operation == Operation::kMovsx ||
+               operation == Operation::kMovsxd;
+      }
+      default:
+        return before.bounded && before.offset == 0;
     }
   }
 

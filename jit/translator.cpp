@@ -16,12 +16,6 @@
 namespace dragoman {
 namespace {
 
-/// Guest flags back from how TranslatorFrame holds them.
-void unpack_flags(LazyFlags& lazy, u64 packed) {
-  set_arithmetic_flags(lazy,
-                       static_cast<u32>(packed >> 8 & 0xd5) | ((packed & 1) ? u32{kFlagOf} : 0));
-}
-
 constexpr u32 kMxcsrMasks = 0x1f80;
 
 /// An exit that was linked so often in one context and then in another looks its target up.
@@ -84,7 +78,7 @@ struct TranslatorCalls {
     const Instruction& insn = site->insn();
     const Row& r = row(insn.row);
     enter_cpp(*t, *site);
-    unpack_flags(cpu.state.lazy, cpu.frame.flags);
+    t->take_flags();
     ++t->interpreted_[static_cast<std::size_t>(r.operation)];
     t->running_ = site->region;
     // An instruction whose own bytes have changed since it began is still what it was.
@@ -411,7 +405,7 @@ bool Translator::run(Cpu& cpu, Block& block, u64 budget) {
     exit = enter_(&f, region->entry);
   }
   ++exits_[static_cast<std::size_t>(exit->kind)];
-  unpack_flags(cpu.state.lazy, f.flags);
+  take_flags();
   const u64 executed = static_cast<u64>(entry_budget_ - f.budget);
   host_instructions_ += executed;
   cpu.state.instructions = entry_instructions_ + executed;
@@ -433,6 +427,17 @@ bool Translator::run(Cpu& cpu, Block& block, u64 budget) {
     return true;
   }
   return executed != 0 || exit->kind != ExitKind::kRetired;
+}
+
+/// From the frame into the processor's state; its registers are there already.
+void Translator::take_flags() {
+  const u64 packed = cpu_.frame.flags;
+  if (is_noted_recipe(packed)) {
+    cpu_.state.lazy = flags_by_recipe(cache_.recipe(noted_recipe_number(packed)), cpu_.state);
+  } else {
+    set_arithmetic_flags(cpu_.state.lazy,
+                         static_cast<u32>(packed >> 8 & 0xd5) | ((packed & 1) ? u32{kFlagOf} : 0));
+  }
 }
 
 // --- Linking and forgetting -----------------------------------------------------------------

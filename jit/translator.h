@@ -158,6 +158,7 @@ class Translator final : public Translation, private HostFaultHandler {
   void leave_profile(TranslatedRegion& region);
   void promote(Block& block, TranslatedRegion& region);
   const u8* guard(TranslatedRegion& region);
+  void take_flags();
   bool may_take_window(const ShadowTable& table);
   const u8* window_access(Site& site);
   bool show_page(const Site& site, u64 linear, bool& shown);

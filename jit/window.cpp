@@ -134,13 +134,23 @@ const u8* Translator::window_access(Site& site) {
 /// Accesses that keep missing look in the other part from now on, or at last each page up.
 void Translator::note_outside_window(Site& site) {
   constexpr u8 kMany = 8;
+  const Instruction& insn = site.insn();
+  if (site.window == WindowAccess::kOperand && insn.base < 16 && insn.index < 16 &&
+      !(site.block->paired >> site.index & 1)) {
+    const WindowPart part = site.low ? WindowPart::kLow : WindowPart::kHigh;
+    site.paired = window_->part(cpu_.state.regs[insn.base]) == part ||
+                  window_->part(cpu_.state.regs[insn.index]) == part;
+  }
   if (++site.refused != kMany) return;
   TranslatedRegion& region = *site.region;
   RecordList<Site>& sites = cache_.records(region.chunk).sites;
   for (u32 i = 0; i < region.sites; ++i) {
     const Site& other = sites[region.first_site + i];
     if (other.window == WindowAccess::kNone || other.refused == 0) continue;
-    (other.low ? other.block->not_low : other.block->not_high) |= 1u << other.index;
+    u32& missed = other.paired ? other.block->paired
+                  : other.low  ? other.block->not_low
+                               : other.block->not_high;
+    missed |= 1u << other.index;
   }
   TranslatedRegion* const plain = region.plain;
   retire(region, RetireCause::kSuperseded);

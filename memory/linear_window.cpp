@@ -13,8 +13,8 @@ namespace {
 constexpr u64 kMostMappings = 24'000;
 /// Changed pages that are taken out one by one: a system call each, against one for all.
 constexpr std::size_t kMostChanges = 64;
-/// On both sides of the high part, several times the reach.
-constexpr u64 kMargin = 4 * LinearWindow::kReach;
+/// On both sides of the high part.
+constexpr u64 kMargin = LinearWindow::kIndexReach + 4 * LinearWindow::kReach;
 constexpr std::size_t kMostStale = 2048;
 
 void* reserve(void* at, u64 bytes, int placement) {
@@ -31,8 +31,9 @@ bool reserve_free(u64 at, u64 bytes) {
 }
 
 /// What accesses off the low part can reach: from where the host lets programs map something.
-constexpr u64 kLowFirst = 64 * kKiB, kLowEnd = u64{4} * kGiB;
-static_assert(LinearWindow::kLowDistance + LinearWindow::kLowBytes + LinearWindow::kReach <=
+constexpr u64 kLowFirst = 64 * kKiB, kLowEnd = 64 * kGiB;
+static_assert(LinearWindow::kLowDistance + LinearWindow::kLowBytes + LinearWindow::kReach +
+                  LinearWindow::kIndexReach <=
               kLowEnd);
 
 }  // namespace

@@ -32,8 +32,8 @@ class LinearWindow {
   static constexpr unsigned kHighBit = 46;
   static constexpr u64 kHighBytes = u64{1} << kHighBit;
   static constexpr u64 kLowBytes = 1536 * kMiB, kLowDistance = 256 * kMiB;
-  /// How far from an address that was checked an access may be.
-  static constexpr u64 kReach = u64{1} << 31;
+  /// How far from an address that was checked an access may be; with an index of 33 bits beside it.
+  static constexpr u64 kReach = u64{1} << 31, kIndexReach = 56 * kGiB;
 
   /// The part that serves an address.
   WindowPart part(u64 linear) const {

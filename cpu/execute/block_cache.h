@@ -33,6 +33,8 @@ struct Block {
   /// Instructions, a bit each, whose addresses were not found in the high or low part of a
   /// LinearWindow, or cannot be shown there.
   u32 not_high = 0, not_low = 0;
+  /// Those whose base and index say only together where they access.
+  u32 paired = 0;
   u32 runs = 0;                ///< times interpreted, until it is worth translating
   void* translated = nullptr;  ///< belongs to the Translation
 

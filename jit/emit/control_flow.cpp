@@ -223,12 +223,17 @@ void RegionEmitter::go_to_block(int target, bool back_edge, unsigned pending) {
     if (!follows) a_.jmp(block_labels_[static_cast<std::size_t>(target)]);
     return;
   }
-  if (to.live_in != 0) want_flags_in_memory();
+  if (to.live_in != 0 && !(back_edge && note_recipe(to))) want_flags_in_memory();
   flags_about_to_be_lost();
   charge(pending);
   if (back_edge) {
     const Label over = a_.newLabel();
-    a_.jl(over);
+    if (follows) {
+      a_.jl(over);
+    } else {
+      a_.jge(block_labels_[static_cast<std::size_t>(target)]);
+      a_.jmp(over);
+    }
     const FlagsState at = flags_;
     put_off([=, this] {
       a_.bind(over);
@@ -238,7 +243,7 @@ void RegionEmitter::go_to_block(int target, bool back_edge, unsigned pending) {
       leave(plan_.blocks[static_cast<std::size_t>(target)].rip, ExitKind::kRetired);
     });
   }
-  if (!follows) a_.jmp(block_labels_[static_cast<std::size_t>(target)]);
+  if (!follows && !back_edge) a_.jmp(block_labels_[static_cast<std::size_t>(target)]);
 }
 
 // --- Branches -------------------------------------------------------------------------------

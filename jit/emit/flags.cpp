@@ -152,4 +152,46 @@ void RegionEmitter::note_flags_written(const PlannedInstruction& p) {
   flags_.recipe = recipe;
 }
 
+namespace {
+/// From its start on the block reads no flags and leaves these registers alone until it has set all
+/// flags anew; before that only C++ looks at them.
+bool replaces_flags_first(const PlannedBlock& block, u32 registers) {
+  for (const PlannedInstruction& p : block.instructions) {
+    switch (p.how) {
+      case Emission::kNothing:
+      case Emission::kCopied:
+      case Emission::kLea:
+      case Emission::kPush:
+      case Emission::kPop:
+      case Emission::kVector:
+        break;
+      default:
+        return false;
+    }
+    if (p.needs_flags || p.passes_flags) return false;
+    for (const PlannedAccess* a : {&p.operand, &p.stack}) {
+      // Leaders of groups may leave for code that knows nothing of this.
+      if (a->present && a->leader && a->window == WindowPart::kNone) return false;
+    }
+    if (p.writes_flags) return true;
+    if (p.registers_written & registers) return false;
+  }
+  return false;
+}
+}  // namespace
+
+/// Round a loop: instead of the flags, which recipe makes them again goes to memory. True when that
+/// will do until they are set anew.
+bool RegionEmitter::note_recipe(const PlannedBlock& to) {
+  if (to.live_in != kExactFlags || flags_.recipe.kind == Recipe::kNone ||
+      (flags_.in != FlagsIn::kHost && flags_.in != FlagsIn::kRecipe) ||
+      !replaces_flags_first(to, flags_.recipe.registers()))
+    return false;
+  const std::optional<u32> number = cache_.recipe_number(flags_.recipe);
+  if (!number) return false;
+  a_.mov(frame_mem(&cpu_.frame.flags, 4), Imm(noted_recipe(*number)));
+  flags_.in = FlagsIn::kRecipe;
+  return true;
+}
+
 }  // namespace dragoman

@@ -329,7 +329,7 @@ RegionEmitter::HostOperand RegionEmitter::through_window(const PlannedInstructio
   const bool constant = address.base == kZeroRegister && address.index == kZeroRegister;
   // Some processors' SHA instructions take any address (seen: AMD family 25).
   const bool check_alignment = a.aligned && row(p.insn->row).feature == Feature::kShaNi;
-  if (a.leader || check_alignment) flags_about_to_be_lost();
+  if (a.leader || a.check_index || check_alignment) flags_about_to_be_lost();
   const std::size_t begin = a_.offset();
   const u32 index = static_cast<u32>(records_.sites.size());
   Site& site = new_site(p, &a);
@@ -344,7 +344,10 @@ RegionEmitter::HostOperand RegionEmitter::through_window(const PlannedInstructio
   site.flags_in_host = flags_.in == FlagsIn::kHost || flags_.in == FlagsIn::kBoth;
   if (flags_.in == FlagsIn::kRecipe) site.recipe = flags_.recipe;
   site.by_handler = true;
-  if (a.leader && a.group >= 0 && plan_.groups[static_cast<std::size_t>(a.group)].members > 1) {
+  const auto relied_on = [this](bool leads, i16 group) {
+    return leads && group >= 0 && plan_.groups[static_cast<std::size_t>(group)].members > 1;
+  };
+  if (relied_on(a.leader, a.group) || relied_on(a.check_index, a.index_group)) {
     // Others rely on the look this one takes: they are not reached when the handler did without.
     put_off([=, this, site = &site, next = p.next_rip, pending = pending_ + 1] {
       const Label here = a_.newLabel();
@@ -372,6 +375,8 @@ RegionEmitter::HostOperand RegionEmitter::through_window(const PlannedInstructio
   const i64 plus = site.low ? i64{LinearWindow::kLowDistance} : 0;
   const i64 displacement = address.displacement + plus;
   const bool no_index = address.index == kZeroRegister;
+  const Label outside = a_.newLabel();
+  Gp checked;  // what tells whether the part serves the address
   if (no_index && fits32(displacement)) {
     operand.base = kPointer;
     if (pinned(address.base)) {
@@ -380,10 +385,16 @@ RegionEmitter::HostOperand RegionEmitter::through_window(const PlannedInstructio
       a_.mov(kPointer, high_slot(address.base));
     }
     operand.displacement = static_cast<i32>(displacement);
-  } else if (!a.leader && address.base != kZeroRegister && pinned(address.base) && !no_index &&
-             (pinned(address.index) || !need_scratch) && fits32(displacement)) {
-    operand.base = guest(address.base);
+    checked = operand.base;
+  } else if ((a.split || !a.leader) && address.base != kZeroRegister && !no_index &&
+             fits32(address.displacement)) {
+    operand.base = kPointer;
     operand.index = kScratch;
+    if (pinned(address.base)) {
+      operand.base = guest(address.base);
+    } else {
+      a_.mov(kPointer, high_slot(address.base));
+    }
     if (pinned(address.index)) {
       operand.index = guest(address.index);
     } else {
@@ -391,22 +402,33 @@ RegionEmitter::HostOperand RegionEmitter::through_window(const PlannedInstructio
       operand.scratch_used = true;
     }
     operand.scale = address.scale;
-    operand.displacement = static_cast<i32>(displacement);
+    operand.displacement =
+        static_cast<i32>(fits32(displacement) ? displacement : address.displacement);
+    checked = a.swapped ? operand.index : operand.base;
+    if (a.check_index) {
+      a_.cmp(a.swapped ? operand.base : operand.index, Imm(0x7fffffff));
+      a_.ja(outside);
+    }
   } else {
     load_effective(address, 0);
     operand.base = kPointer;
     operand.displacement = static_cast<i32>(plus);
+    checked = kPointer;
   }
-  if (!a.leader && !check_alignment) return operand;
-  const Label outside = a_.newLabel();
   if (a.leader) {
     if (site.low) {
-      a_.cmp(operand.base, Imm(LinearWindow::kLowBytes));
+      a_.cmp(checked, Imm(LinearWindow::kLowBytes));
       a_.jae(outside);
     } else {
-      a_.bt(operand.base, Imm(LinearWindow::kHighBit));
+      a_.bt(checked, Imm(LinearWindow::kHighBit));
       a_.jnc(outside);
     }
+  }
+  if (operand.index.isValid() &&
+      ((need_scratch && operand.scratch_used) || !fits32(displacement))) {
+    a_.lea(kPointer, operand.address());
+    operand = operand.in(kPointer);
+    operand.displacement = static_cast<i32>(fits32(displacement) ? 0 : plus);
   }
   if (check_alignment) {
     a_.lea(kPointer, operand.address());
@@ -414,6 +436,7 @@ RegionEmitter::HostOperand RegionEmitter::through_window(const PlannedInstructio
     a_.test(kPointer.r8(), Imm(a.bytes - 1));
     a_.jnz(outside);
   }
+  if (!a.leader && !a.check_index && !check_alignment) return operand;
   put_off([=, this, site = &site] {
     a_.bind(outside);
     a_.mov(kScratch, Imm(reinterpret_cast<u64>(site)));

@@ -79,6 +79,7 @@ class RegionEmitter {
   void flags_about_to_be_lost();  ///< before host code that changes the host's flags
   void keep_recipe_alive(const PlannedInstruction& p);
   void note_flags_written(const PlannedInstruction& p);
+  bool note_recipe(const PlannedBlock& to);
 
   // --- Operands (memory_access.cpp)
   Mem frame_mem(const void* member, unsigned size) const;

@@ -271,5 +271,43 @@ TEST(Window, OthersOffTheSameBaseAfterOneOutside) {
   }
 }
 
+// Round such a loop flags are not saved; the frame of the fault shows them.
+TEST(Window, FlagsOfALoopThatFaults) {
+  for (const u64 rights : {u64{0}, u64{5}}) {
+    UserPair pair;
+    NEEDS_WINDOW(pair);
+    pair.put(L::kTable0 + (L::kData + 0x3000) / kPageSize * 8, (L::kData + 0x3000) | rights);
+    pair.set(kRbx, kHigh + L::kData + 0x2000);
+    pair.set(kRsi, kHigh + L::kData + 0x4000);
+    Bytes body;
+    body({0x48, 0x89, 0x03, 0x48, 0x83, 0xc3, 0x10});          // mov [rbx], rax; add rbx, 16
+    body({0x48, 0x39, 0xf3}).branch({0x0f, 0x85}, 0)({0x90});  // cmp rbx, rsi; jne
+    pair.loop(body, 2);
+    EXPECT_EQ(pair.fault().vector, kVectorPf);
+  }
+}
+
+// Indexes that are small, that come from 32 bits, and that are not: negative, and as wide as
+// pointers.
+TEST(Window, Indexes) {
+  for (const u64 index : {u64{0x40}, ~u64{0x3f}, u64{0x100000000}, kHigh, u64{1} << 62}) {
+    for (const u64 base : {kHigh + L::kData + 0x1000, L::kData + 0x1000}) {
+      UserPair pair;
+      NEEDS_WINDOW(pair);
+      pair.set(kRbx, base);
+      pair.set(kRsi, 0x20);
+      pair.set(kRdi, index);
+      pair.set(kR14, base);
+      Bytes body;
+      body({0x41, 0x83, 0xfb, 0x40, 0x48, 0x0f, 0x44, 0xf7});  // cmp r11d, 64; cmove rsi, rdi
+      body({0x01, 0x04, 0x1e, 0x89, 0xf1});                    // add [rsi+rbx], eax; mov ecx, esi
+      body({0x03, 0x44, 0x8b, 0x10, 0x43, 0x8b, 0x14,
+            0x3e});  // add eax, [rbx+rcx*4+16]; mov edx, [r14+r15]
+      body({0x48, 0x63, 0xce, 0x01, 0x44, 0xcb, 0x08});  // movsxd rcx, esi; add [rbx+rcx*8+8], eax
+      pair.loop(body);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace dragoman
