@@ -208,6 +208,10 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   /// Recomputes everything derived from CR0, CR4, EFER, CS, SS, CPL, RFLAGS.VM/AC and XCR0.
   /// Every writer of one of these calls it.
   void update_mode();
+  /// Has code that runs on without entering or leaving a kernel considered for a LinearWindow.
+  void look_for_window() {
+    if (!(mode_key_ & kModeKeyWindow) && in_window()) update_mode();
+  }
   /// RFLAGS with arithmetic flags materialised.
   u32 rflags() const { return state.flags | arithmetic_flags(state.lazy); }
   /// Replaces all of RFLAGS (reserved bits forced) and updates what depends on it.
@@ -484,15 +488,20 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
                                  bool write_intent, bool quiet = false);
   void after_page_fault(u64 linear);
   void note_flush(ShadowFlush what, u64 linear = 0);
-  /// User code that may run now reaches memory through a LinearWindow.
+  /// Code that may run now reaches memory through a LinearWindow: that of user programs, and of
+  /// kernels at low addresses, such as what unpacks Linux.
   bool in_window() {
-    if (translation_ == nullptr || state.cpl != 3 || mode_.code_bits != 64) return false;
+    if (translation_ == nullptr || mode_.code_bits != 64) return false;
+    if (state.cpl != 3 && (state.cpl != 0 || state.rip() >= LinearWindow::kLowBytes)) return false;
     return frame.window_table == frame.shadow || translation_->show_in_window(*this);
   }
-  /// Translations were dropped: the window must be true again before user code goes on.
+  /// Translations were dropped: the window must be true again before such code goes on. A kernel
+  /// may be about to change more, and does without until its mode is looked at again.
   void update_window() {
-    if ((mode_key_ & kModeKeyWindow) && frame.window_table != frame.shadow && !in_window())
-      update_mode();
+    if (!(mode_key_ & kModeKeyWindow) || frame.window_table == frame.shadow) return;
+    if (state.cpl == 3 && in_window()) return;
+    mode_key_ &= ~kModeKeyWindow;
+    update_fetch_context();
   }
   [[nodiscard]] bool access_slow(u64 linear, void* data, unsigned size, AccessType type,
                                  Privilege privilege, unsigned segment, bool write_intent);

@@ -55,9 +55,9 @@ struct TranslatorAccess {
   /// A page of user code as the LinearWindow should show it, by a walk that leaves no trace.
   static std::optional<LinearWindow::Page> window_page(Cpu& cpu, u64 linear_page, u64& page_bytes);
   static const ShadowTable::Fetch* fetch_quietly(Cpu& cpu, u64 linear);
-  /// The table holds the rights of user code, as far as it holds any.
-  static bool of_user_code(const Cpu& cpu, const ShadowTable& table) {
-    return cpu.state.cpl == 3 && !cpu.spaces_->never_filled(table);
+  /// Translations may be kept in the table, and shown in a window.
+  static bool filled(const Cpu& cpu, const ShadowTable& table) {
+    return !cpu.spaces_->never_filled(table);
   }
   static void note_executed(Cpu& cpu, const ShadowTable::Fetch& fetch) {
     cpu.spaces_->note_executed(fetch, cpu.state.cpl == 3);

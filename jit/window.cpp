@@ -47,14 +47,15 @@ bool Translator::may_take_window(const ShadowTable& table) {
     candidate_since_ = now;
   }
   if (now - candidate_since_ < options_.instructions_before_window) return false;
-  if (window_ == nullptr || window_->owner() == nullptr) return true;
+  if (window_ == nullptr || window_->owner() == nullptr || options_.instructions_before_window == 0)
+    return true;
   const u64 wait = std::max(kLeastInstructions, window_pages_then_ * kInstructionsPerPage);
   return now - window_taken_ >= wait;
 }
 
 bool Translator::show_in_window(Cpu& cpu) {
   ShadowTable& table = *cpu.frame.shadow;
-  if (!options_.windows || !TranslatorAccess::of_user_code(cpu, table)) return false;
+  if (!options_.windows || !TranslatorAccess::filled(cpu, table)) return false;
   if (window_ == nullptr || window_->owner() != &table) {
     if (!may_take_window(table)) return false;
     if (!window_tried_) {

@@ -108,7 +108,7 @@ struct JumpTable {
 /// costs little. Shared by several when there are more blocks than counters.
 using RunCounters = std::array<i32, 1u << 18>;
 
-/// The mode key has this bit in user code whose address space a LinearWindow shows.
+/// The mode key has this bit in code whose address space a LinearWindow shows.
 inline constexpr u32 kModeKeyWindow = 1u << 15;
 /// Where ES, SS and DS being flat begins in the mode key.
 inline constexpr unsigned kModeKeyFlatShift = 16;
@@ -122,7 +122,7 @@ class Translation {
   /// (left pending), a block without code. Updates CpuState::instructions. False: there is no code
   /// for this block at this address, and nothing was executed.
   virtual bool run(Cpu& cpu, Block& block, u64 budget) = 0;
-  /// 64-bit user code of the current address space is about to run on, and TranslatorFrame says
+  /// 64-bit code of the current address space is about to run on, and TranslatorFrame says
   /// that the LinearWindow does not show it, or not as it is now. True when it does from here on.
   virtual bool show_in_window(Cpu&) { return false; }
   /// The block's bytes changed; it may be running.
