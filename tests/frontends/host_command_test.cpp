@@ -213,6 +213,9 @@ TEST(HostCommand, GoesOnWhereItStopped) {
   ASSERT_TRUE(report);
   EXPECT_EQ(report->cases, 5000u);
   EXPECT_NE(read_file(options.resume).find("\"next\":5000"), std::string::npos);
+  const char* expected = HostRunner().has_16_bit() ? "16-bit in a local descriptor table"
+                                                   : "16-bit not judged: the host's kernel gives";
+  EXPECT_NE(report->text.find(expected), std::string::npos) << report->text;
 
   // What was found before is told again at the end.
   std::string progress = read_file(options.resume);
