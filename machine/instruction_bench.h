@@ -1,8 +1,7 @@
 // A processor with nothing but RAM around it, for running single instructions: set registers,
 // memory and mode, execute, read everything back, on the interpreter or on the translator. Ports
 // read all ones, no interrupt ever comes, time stands still, random numbers are the same in each
-// run. Tens of thousands of instructions per second, each on a state of its own. README.md has an
-// example.
+// run. README.md has an example, and how many instructions a second it does.
 #pragma once
 
 #include <memory>

@@ -72,6 +72,9 @@ class ByteReader {
   bool ended_ = false;
 };
 
+/// Opcodes behind 0Fh that have a ModRM byte but no row: VMREAD and VMWRITE.
+bool modrm_without_row(u8 opcode) { return opcode == 0x78 || opcode == 0x79; }
+
 /// What prefixes and VEX say, in one place: `r`, `x`, `b` are the register extensions 0 or 8.
 struct Prefixes {
   bool operand_size = false;
@@ -110,30 +113,13 @@ class Decoder {
     if (reader_.ended()) return reader_.end_result();
     const Row* found = find_row(map);
     if (reader_.ended()) return reader_.end_result();
-    if (found == nullptr) return invalid();
+    if (found == nullptr) return skip_unknown(map);
     const Row& row = *found;
 
     set_sizes(row);
-    if (row.modrm) {
-      reader_.next();
-      out_.flags |= kInsnModrm;
-      const bool register_form = out_.modrm >= 0xc0 || (row.attributes & kModIgnored) != 0;
-      if (register_form) {
-        out_.rm = (out_.modrm & 7) | prefixes_.b;
-      } else {
-        out_.flags |= kInsnMemory;
-        if (!read_memory((row.attributes & kUsesSib) != 0)) return failure();
-      }
-      out_.reg = ((out_.modrm >> 3) & 7) | prefixes_.r;
-    } else {
-      out_.reg = (out_.opcode & 7) | prefixes_.b;
-    }
-    for (const Operand& operand : row.operands) {
-      if (operand.addressing == Addressing::kNone) break;
-      if (!read_operand(row, operand)) return failure();
-    }
+    read_operands(row);
     if (reader_.ended()) return reader_.end_result();
-    if (!allowed(row)) return invalid();
+    if (illegal_ || !allowed(row)) return invalid();
     set_flags(row);
     out_.length = static_cast<u8>(reader_.position());
     return DecodeResult::kOk;
@@ -152,6 +138,55 @@ class Decoder {
     return DecodeResult::kInvalid;
   }
   DecodeResult failure() { return reader_.ended() ? reader_.end_result() : invalid(); }
+
+  /// An encoding that no row claims. Processors read an illegal instruction to its end, as long as
+  /// its opcode and ModRM byte say, before they refuse it: bytes that cannot be fetched and the
+  /// limit of 15 come first (SDM vol. 3, 6.9, table 6-2; the lengths are those of an AMD family
+  /// 19h).
+  DecodeResult skip_unknown(OpcodeMap map) {
+    illegal_ = true;
+    if (prefixes_.vex ? map != OpcodeMap::k0F
+                      : map == OpcodeMap::k0F38 || map == OpcodeMap::k0F3A) {
+      set_sizes(row(0));
+      read_modrm(row(0));
+      if (map == OpcodeMap::k0F3A) (void)reader_.next();
+      return failure();
+    }
+    // A VEX prefix does not change what follows an opcode of this map.
+    prefixes_.vex = false;
+    const std::span<const Candidate> list = decode_tables::candidates(false, map, out_.opcode);
+    const Row& like = row(list.empty() ? u16{0} : list.front().row);
+    set_sizes(like);
+    read_operands(like);
+    if (list.empty() && modrm_without_row(out_.opcode)) read_modrm(like);
+    return failure();
+  }
+
+  void read_operands(const Row& row) {
+    if (row.modrm) {
+      read_modrm(row);
+    } else {
+      out_.reg = (out_.opcode & 7) | prefixes_.b;
+    }
+    for (const Operand& operand : row.operands) {
+      if (operand.addressing == Addressing::kNone) break;
+      if (!read_operand(row, operand)) illegal_ = true;
+    }
+  }
+
+  /// ModRM and what of the address follows it.
+  void read_modrm(const Row& row) {
+    out_.modrm = reader_.next();
+    out_.flags |= kInsnModrm;
+    const bool register_form = out_.modrm >= 0xc0 || (row.attributes & kModIgnored) != 0;
+    if (register_form) {
+      out_.rm = (out_.modrm & 7) | prefixes_.b;
+    } else {
+      out_.flags |= kInsnMemory;
+      if (!read_memory((row.attributes & kUsesSib) != 0)) illegal_ = true;
+    }
+    out_.reg = ((out_.modrm >> 3) & 7) | prefixes_.r;
+  }
 
   /// Reads prefixes in any order and returns the byte behind them.
   u8 read_prefixes() {
@@ -211,7 +246,7 @@ class Decoder {
     if (!code64()) prefixes_.segment = segment;
   }
 
-  /// Reads escapes or VEX and the opcode byte. False for an invalid VEX prefix or the end.
+  /// Reads escapes or VEX and the opcode byte. False for the end.
   bool read_opcode(u8 first, OpcodeMap& map) {
     if (first == 0x0f) {
       u8 byte = reader_.next();
@@ -222,11 +257,15 @@ class Decoder {
       }
       out_.opcode = byte;
     } else if (first == 0xc4 || first == 0xc5) {
-      // Outside 64-bit mode a ModRM of register form makes it VEX, else it is LES or LDS.
+      // Outside 64-bit mode a ModRM of register form makes it VEX, else it is LES or LDS. So it is
+      // behind REX, where both are illegal (SDM vol. 2, 2.3.2): the length is that of LES and LDS.
       const u8 second = reader_.peek();
       if (reader_.ended()) return false;
-      if (code64() || second >= 0xc0) return read_vex(first, map);
-      out_.opcode = first;
+      if (code64() ? !prefixes_.rex : second >= 0xc0) {
+        read_vex(first, map);
+      } else {
+        out_.opcode = first;
+      }
     } else {
       out_.opcode = first;
     }
@@ -240,11 +279,10 @@ class Decoder {
     return true;
   }
 
-  bool read_vex(u8 first, OpcodeMap& map) {
-    if (prefixes_.operand_size || prefixes_.repeat != 0 || prefixes_.lock || prefixes_.rex) {
-      return false;
-    }
+  void read_vex(u8 first, OpcodeMap& map) {
     const u8 second = reader_.next();
+    // SDM vol. 2, 2.3.2; LOCK is refused with the others that no row allows.
+    illegal_ = prefixes_.operand_size || prefixes_.repeat != 0;
     u8 last = second;
     map = OpcodeMap::k0F;
     prefixes_.vex = true;
@@ -253,8 +291,7 @@ class Decoder {
       prefixes_.b = (~second & 0x20) >> 2;
       const unsigned selector = second & 0x1f;
       last = reader_.next();
-      if (reader_.ended() || selector < 1 || selector > 3) return false;
-      map = static_cast<OpcodeMap>(selector);
+      map = selector >= 1 && selector <= 3 ? static_cast<OpcodeMap>(selector) : OpcodeMap::kOne;
       prefixes_.w = (last & 0x80) != 0;
     }
     prefixes_.r = (~second & 0x80) >> 4;
@@ -265,10 +302,10 @@ class Decoder {
     prefixes_.prefix_class = kClasses[last & 3];
     if (!code64()) prefixes_.r = prefixes_.x = prefixes_.b = 0;
     out_.opcode = reader_.next();
-    return true;
   }
 
-  /// The row of the opcode, its ModRM byte and prefixes; null if there is none.
+  /// The row of the opcode, its ModRM byte and prefixes; null if there is none. The one-byte map
+  /// stands for the VEX maps that do not exist.
   const Row* find_row(OpcodeMap map) {
     const std::span<const Candidate> list =
         decode_tables::candidates(prefixes_.vex, map, out_.opcode);
@@ -325,8 +362,9 @@ class Decoder {
   bool read_memory(bool vector_index) {
     const unsigned mod = out_.modrm >> 6;
     const unsigned rm = out_.modrm & 7;
+    bool valid = true;
     if (out_.address_size == 2) {
-      if (vector_index) return false;
+      valid = !vector_index;
       read_memory16(mod, rm);
     } else {
       unsigned base = rm;
@@ -338,8 +376,8 @@ class Decoder {
           out_.index = index;
           out_.scale = sib >> 6;
         }
-      } else if (vector_index) {
-        return false;
+      } else {
+        valid = !vector_index;
       }
       if (mod == 0 && base == 5) {
         out_.displacement = reader_.little_endian<i32>();
@@ -354,7 +392,7 @@ class Decoder {
     if ((out_.base == kRsp || out_.base == kRbp) && prefixes_.segment == kSegmentCount) {
       out_.segment = kSs;
     }
-    return true;
+    return valid;
   }
 
   /// SDM vol. 2, table 2-1.
@@ -476,6 +514,7 @@ class Decoder {
   Instruction& out_;
   const FeatureSet& features_;
   Prefixes prefixes_;
+  bool illegal_ = false;  ///< #UD at the instruction's end
 };
 
 }  // namespace

@@ -145,11 +145,7 @@ DecodeResult decode_early(std::span<const u8> bytes, DecodeMode mode, Instructio
   if (result == DecodeResult::kInvalid && quirks.has(Quirk::kOpcodes286) &&
       (opcode & 0xfe) == 0xc6) {
     // Too long comes before invalid: the length is that of the valid form, MOV.
-    set_reg_field(r.bytes[std::min(r.opcode_at + 1, kMaxInstructionLength - 1)], 0);
-    Instruction valid;
-    const bool known =
-        decode({r.bytes.data(), r.size}, mode, valid, model.features) == DecodeResult::kOk;
-    if (known && valid.length + r.dropped > kLongest286) return DecodeResult::kTooLong;
+    if (out.length + r.dropped > kLongest286) return DecodeResult::kTooLong;
     return refuse();
   }
   // With prefixes left out the decoder does not see that there will be no more bytes.

@@ -132,6 +132,9 @@ class Round {
  public:
   Round(const HostOptions& options, Total& total) : options_(options), total_(total) {}
 
+  /// True when so many cases ended their processes that the rest was left out.
+  bool stopped() const { return ended_ > kMostEnded; }
+
   Result<void> run(u64 first, u64 end, unsigned jobs) {
     workers_.resize(jobs);
     for (unsigned i = 0; i < jobs; ++i) {
@@ -254,10 +257,13 @@ class Round {
     skipped_[&w] = w.progress->done.load();
     w.received.clear();
     if (++ended_ > kMostEnded) {
-      problem_ = fmt::format(
-          "{} cases ended their processes, the last one is number {}: look at "
-          "one of them with --case",
-          ended_, number);
+      if (ended_ == kMostEnded + 1) {
+        total_.other += fmt::format(
+            "More than {} cases ended their processes: the sequence stops here. Look at one of "
+            "them "
+            "with --case\n",
+            kMostEnded);
+      }
     } else if (w.first < w.end) {
       if (const auto again = start(w); !again) problem_ = again.error().message;
     }
@@ -297,6 +303,13 @@ std::string describe(const HostOptions& options, const HostJudge& judge, const T
       "engines    {}{}{}\n", options.engines & 1 ? "interpreter" : "",
       options.engines == 3 ? ", " : "",
       options.engines & 2 ? fmt::format("translator ({} blocks translated)", total.blocks) : "");
+  const HostRunner& host = judge.host();
+  out += fmt::format(
+      "code       64-bit; 32-bit {}; 16-bit {}\n",
+      host.has_32_bit() ? "in the kernel's compatibility segment"
+                        : "not judged: the host's kernel has no compatibility segment",
+      host.has_16_bit() ? "in a local descriptor table (modify_ldt)"
+                        : "not judged: the host's kernel gives no local descriptors (modify_ldt)");
   out += fmt::format("cases      {} of seed {}: 64-bit {}, 32-bit {}, 16-bit {}\n",
                      total.by_mode[0] + total.by_mode[1] + total.by_mode[2], options.seed,
                      total.by_mode[0], total.by_mode[1], total.by_mode[2]);
@@ -358,6 +371,7 @@ Result<HostReport> run_host(const HostOptions& options) {
     const u64 stop = std::min(end, total->next + kRound);
     Round round(options, *total);
     if (const auto ran = round.run(total->next, stop, jobs); !ran) return ran.error();
+    if (round.stopped()) break;  // what is remembered for --resume ends before this round
     total->next = stop;
     if (const auto stored = store(options, *total); !stored) return stored.error();
     if (show_progress) {

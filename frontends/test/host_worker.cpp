@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -35,15 +36,19 @@ std::string mnemonic_of(const CpuCase& test) {
   return std::string(operation_info(row(test.row).operation).mnemonic);
 }
 
-/// Writes the case as a file of tests/asm; a sentence about it.
-std::string save_case(const HostOptions& options, HostJudge& judge, const CpuCase& test, u64 number,
+/// Writes the case as a file of tests/asm, one for each kind of difference; a sentence about it.
+std::string save_case(const HostOptions& options, HostJudge& judge, const CpuCase& test, u32 parts,
                       const std::string& comment) {
   (void)judge.judge(test);
   const std::string source = case_source(test, judge.host_outcome(), comment);
   if (source.empty()) return "  (not saved: tests/asm has no 16-bit user mode)\n";
+  std::string kind = outcome_parts(parts);
+  std::erase(kind, ',');
+  std::replace(kind.begin(), kind.end(), ' ', '_');
   const std::filesystem::path path =
       std::filesystem::path(options.save) /
-      fmt::format("host_{}_{}_{}.asm", mnemonic_of(test), options.seed, number);
+      fmt::format("host_{}_{}_{}.asm", mnemonic_of(test), case_bits(test.mode), kind);
+  if (std::filesystem::exists(path)) return fmt::format("  saved before as {}\n", path.string());
   std::ofstream out(path);
   out << source;
   out.close();
@@ -145,7 +150,7 @@ void run_worker(const HostOptions& options, u64 first, u64 step, u64 end, Worker
       const CpuCase small = judge.minimise(test, e, d.parts);
       std::string text = judge.describe(small, e);
       if (!options.save.empty()) {
-        text += save_case(options, judge, small, number,
+        text += save_case(options, judge, small, d.parts,
                           fmt::format("{}\nfound by dragoman-test host --seed {} --case {}, judged "
                                       "by {}",
                                       key, options.seed, number, judge.model().brand));

@@ -1,6 +1,7 @@
 // Prefix rules, limits and field values of the decoder, by hand.
 #include "cpu/decode/decoder.h"
 
+#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
 #include <initializer_list>
@@ -64,6 +65,57 @@ TEST(Decoder, InvalidOpcodesNeedNoFurtherBytes) {
   EXPECT_EQ(d.operation(), Operation::kInvalid);
   EXPECT_EQ(decoded(64, {0x0f, 0x04}).result, DecodeResult::kInvalid);
   EXPECT_EQ(decoded(64, {0x0f, 0x04}).length, 2);
+}
+
+// Lengths as an AMD family 19h sees them, found by putting each before a page that is not mapped.
+TEST(Decoder, IllegalInstructionsAreReadToTheirEnd) {
+  const std::vector<std::vector<u8>> list = {
+      {0xf0, 0x01, 0xc0},                                   // lock add eax, eax
+      {0xf0, 0x69, 0x05, 0, 0, 0, 0, 1, 2, 3, 4},           // lock imul r, m, imm32
+      {0xf0, 0x0f, 0x04},                                   // lock, no opcode
+      {0x66, 0xc5, 0xf8, 0x58, 0x05, 0, 0, 0, 0},           // 66h before VEX
+      {0xf2, 0xc4, 0xe3, 0x79, 0x04, 0x05, 0, 0, 0, 0, 1},  // F2h, with an immediate
+      {0xf0, 0xc5, 0xf8, 0x58, 0xc1},                       // LOCK
+      {0x48, 0xc4, 0x81, 0x97, 0x5a, 0x7d, 0x83},           // REX: as LES
+      {0x48, 0xc5, 0xf8},                                   // and LDS
+      {0xc4, 0xe4, 0x78, 0x58, 0x05, 0, 0, 0, 0},           // map 4
+      {0xc4, 0xe0, 0x78, 0xc2, 0xc1},                       // map 0, no immediate
+      {0xc4, 0xe2, 0x79, 0xf0, 0x05, 0, 0, 0, 0},           // map 2
+      {0xc4, 0xe3, 0x79, 0xf1, 0x05, 0, 0, 0, 0, 1},        // map 3: an immediate
+      {0xc5, 0xf8, 0x80, 0, 0, 0, 0},                       // VEX.Jcc
+      {0xc5, 0xf9, 0xa4, 0x05, 0, 0, 0, 0, 1},              // VEX.SHLD
+      {0xc5, 0xf8, 0x04},                                   // VEX, no opcode
+      {0xc5, 0xf0, 0x28, 0x05, 0, 0, 0, 0},                 // vvvv used
+      {0xc4, 0xe2, 0x69, 0x90, 0x04, 0x91},                 // gather, registers equal
+      {0xc4, 0xe2, 0x69, 0x90, 0x05, 0, 0, 0, 0},           // gather without SIB
+      {0x0f, 0x38, 0x0f, 0x05, 0, 0, 0, 0},                 // 0F 38 without row
+      {0x66, 0x0f, 0x3a, 0x04, 0x05, 0, 0, 0, 0, 1},        // 0F 3A without row
+      {0xfe, 0x15, 0, 0, 0, 0},                             // FE /2
+      {0xc7, 0x0d, 0, 0, 0, 0, 1, 2, 3, 4},                 // C7 /1
+      {0x8e, 0x0d, 0, 0, 0, 0},                             // mov cs, m
+      {0x9a, 1, 2, 3, 4, 5, 6},                             // far call
+      {0x0f, 0x20, 0xc8},                                   // mov rax, cr1
+      {0xf2, 0x0f, 0x28, 0x05, 0, 0, 0, 0},                 // F2h before MOVAPS
+      {0xd9, 0x0d, 0, 0, 0, 0},                             // D9 /1
+      {0x06},
+      {0x0f, 0x04}};
+  for (const std::vector<u8>& whole : list) {
+    const std::string name = fmt::format("{:02x}", fmt::join(whole, " "));
+    for (std::size_t n = 0; n < whole.size(); ++n) {
+      EXPECT_EQ(decoded(64, {whole.begin(), whole.begin() + static_cast<long>(n)}).result,
+                DecodeResult::kNeedMoreBytes)
+          << name << " cut to " << n;
+    }
+    const Decoded d = decoded(64, whole);
+    EXPECT_EQ(d.result, DecodeResult::kInvalid) << name;
+    EXPECT_EQ(d.length, whole.size()) << name;
+    // The limit of 15 bytes comes before #UD (SDM vol. 3, 6.15, #GP).
+    std::vector<u8> longest(kMaxInstructionLength - whole.size(), 0x2e);
+    longest.insert(longest.end(), whole.begin(), whole.end());
+    EXPECT_EQ(decoded(64, longest).result, DecodeResult::kInvalid) << name;
+    longest.insert(longest.begin(), 0x2e);
+    EXPECT_EQ(decoded(64, longest).result, DecodeResult::kTooLong) << name;
+  }
 }
 
 TEST(Decoder, LockNeedsALockableMemoryDestination) {

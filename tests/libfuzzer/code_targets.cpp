@@ -22,6 +22,14 @@ void decode_one(const CpuModel& model, std::span<const u8> bytes, DecodeMode mod
     return;
   }
   FUZZ_CHECK(!disassemble(insn, 0x1000, mode).empty());
+  if (result == DecodeResult::kInvalid && model.quirks.empty()) {
+    // Its length tells all bytes that decide: as long as one is missing, nothing is known.
+    FUZZ_CHECK(insn.length >= 1 && insn.length <= bytes.size());
+    Instruction same;
+    FUZZ_CHECK(decode_for(model, bytes.first(insn.length), mode, same) == DecodeResult::kInvalid);
+    FUZZ_CHECK(decode_for(model, bytes.first(insn.length - 1u), mode, same) ==
+               DecodeResult::kNeedMoreBytes);
+  }
   if (result != DecodeResult::kOk) return;
   FUZZ_CHECK(insn.length >= 1 && insn.length <= kMaxInstructionLength);
   FUZZ_CHECK(insn.length <= bytes.size());

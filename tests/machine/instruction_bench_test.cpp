@@ -1,9 +1,11 @@
 // Single instructions on the bench: states in, states out.
 #include "machine/instruction_bench.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <array>
+#include <ctime>
 
 namespace dragoman {
 namespace {
@@ -238,6 +240,34 @@ TEST(InstructionBench, RunsRepeatedInstructionsToTheirEndAndStopsRunaways) {
     b->registers_changed();
     const std::array<u8, 2> forever = {0xeb, 0xfe};
     EXPECT_FALSE(b->execute(forever, 1000).finished);
+  }
+}
+
+// Not a test: how many instructions a second suites may expect, each with registers of its own.
+//   build/test_machine --gtest_also_run_disabled_tests --gtest_filter='*InstructionsPerSecond'
+TEST(InstructionBench, DISABLED_InstructionsPerSecond) {
+  constexpr u64 kCount = 200'000;
+  for (const BenchEngine engine : kBothEngines) {
+    for (const bool changing : {false, true}) {
+      const auto b = user_bench(engine, BenchMode::kUser64);
+      const std::clock_t start = std::clock();  // processor time: others may use the host, too
+      u64 sum = 0;
+      for (u64 i = 0; i < kCount; ++i) {
+        b->state().rip() = 0x1000;
+        b->state().regs[kRax] = i;
+        b->state().regs[kRbx] = 0x5100;
+        b->set_flags(kFlagFixed);
+        b->registers_changed();
+        const u8 immediate = static_cast<u8>(changing ? i : 1);
+        const std::array<u8, 4> add = {0x48, 0x83, 0x03, immediate};  // ADD QWORD [RBX], imm8
+        ASSERT_TRUE(b->execute(add).finished);
+        sum += b->flags();
+      }
+      const double seconds = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+      fmt::print("{}, {}: {:.0f} instructions per second (checksum {})\n",
+                 engine == BenchEngine::kInterpreter ? "interpreter" : "translator",
+                 changing ? "other bytes each time" : "the same bytes", kCount / seconds, sum);
+    }
   }
 }
 

@@ -334,6 +334,10 @@ CASE "transfer.call.gate.frame.u64", "SDM3 5.8.5.1", u64
         __SECT__
         END
 %endmacro
+%macro ABSENT 1                 ; user code and stack that are not present; flags of the code
+        DESC kT0, 0, 0xfffff, 0x7b, %1
+        DESC kT1, 0, 0xfffff, 0x73, 0xc
+%endmacro
 %macro returns_of 4             ; insn, mode, IA-32e, user code selector
 %xdefine flags bit_of_%2 | 8
         RET %1, %2, "null", 0, same, GP_, 0, {}
@@ -356,6 +360,9 @@ CASE "transfer.call.gate.frame.u64", "SDM3 5.8.5.1", u64
         RET %1, %2, "outer_stack_read_only", %4, kT1 | 3, GP_, kT1, {DESC kT1, 0, 0xfffff, 0xf1, 0xc}
         RET %1, %2, "outer_stack_code", %4, kUCode32, GP_, kUCode32 & ~3, {}
         RET %1, %2, "outer_stack_not_present", %4, kT1 | 3, SS_, kT1, {DESC kT1, 0, 0xfffff, 0x73, 0xc}
+; The stack is looked at last: type and privilege before presence, and CS before both.
+        RET %1, %2, "outer_stack_not_present_rpl", %4, kT1, GP_, kT1, {DESC kT1, 0, 0xfffff, 0x73, 0xc}
+        RET %1, %2, "outer_code_and_stack_not_present", kT0 | 3, kT1 | 3, NP_, kT0, {ABSENT flags}
 %if %3
         RET %1, %2, "l_and_d", kT0, same, GP_, kT0, {DESC kT0, 0, 0xfffff, 0x9b, 0xe}
         RET %1, %2, "to_compatibility", kUCode32, kUData, NONE, 0, {}
@@ -374,6 +381,11 @@ RET iret, u64, "inner", kCode64, same, GP_, kCode64, {}
 RET retf, q32, "same_level", kUCode32, same, NONE, 0, {}
 RET iret, q32, "same_level", kUCode32, same, NONE, 0, {}
 RET retf, u64, "same_level", kUCode64, same, NONE, 0, {}
+; IRET of 64-bit mode loads SS without a change of privilege, too.
+RET iret, k64, "same_level_stack_not_present", kCode64, kT1, SS_, kT1, {DESC kT1, 0, 0xfffff, 0x13, 0xc}
+RET iret, u64, "same_level_stack_not_present", kUCode64, kT1 | 3, SS_, kT1, {DESC kT1, 0, 0xfffff, 0x73, 0xc}
+RET iret, u64, "same_level_stack_read_only", kUCode64, kT1 | 3, GP_, kT1, {DESC kT1, 0, 0xfffff, 0xf1, 0xc}
+RET iret, u64, "same_level_code_and_stack_not_present", kT0 | 3, kT1 | 3, NP_, kT0, {ABSENT 0xa}
 RET iret, k64, "nested_task", kCode64, same, GP_, 0, {or dword [v_flags], 0x4000}
 RET iret, d32, "nested_task", kCode32, same, GP_, 0, {or dword [v_flags], 0x4000}
 RET iret, p32, "nested_task_back_link_null", kCode32, same, TS_, 0, {or dword [v_flags], 0x4000}

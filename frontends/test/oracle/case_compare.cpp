@@ -91,6 +91,42 @@ bool usual_descriptors() {
   return there != 0;
 }
 
+/// Encodings that the SDM reserves and AMD's processors execute, or whose length they see otherwise
+/// (found on a family 19h).
+const char* explain_odd_encoding(const CpuCase& test, const Row& r, const CpuOutcome& host,
+                                 const CpuOutcome& guest) {
+  const bool refused_here = guest.fault == kVectorUd && host.fault != kVectorUd;
+  switch (r.operation) {
+    case Operation::kLoope:
+    case Operation::kLoopne:
+      if (std::any_of(test.bytes.begin(), test.bytes.end(),
+                      [](u8 b) { return (b & 0xfe) == 0xf2; }))
+        return "AMD's processors: F2h or F3h before LOOPE and LOOPNE decides about the condition";
+      break;
+    case Operation::kVerw:
+      if (refused_here) return "AMD's processors take LOCK before VERW";
+      break;
+    case Operation::kMovFromCr:
+    case Operation::kMovToCr:
+      if (refused_here) return "AMD's processors: LOCK before MOV CR0 means CR8";
+      break;
+    case Operation::kVpermq:
+    case Operation::kVpermpd:
+      if (refused_here) return "AMD's processors do not look at VEX.W of VPERMQ and VPERMPD";
+      break;
+    case Operation::kMovntps:
+    case Operation::kMovntpd:
+      if (refused_here) return "AMD's processors: MOVNTSS and MOVNTSD (SSE4A)";
+      break;
+    case Operation::kUd:
+      if (r.opcode != 0x0b) return "AMD's processors: UD0 and UD1 have no ModRM byte";
+      break;
+    default:
+      break;
+  }
+  return nullptr;
+}
+
 /// Where AMD's processors, or a host with descriptors of its own, differ by definition from the
 /// Intel processor that the guest sees (APM vol. 1 and 3). Null where they do not.
 const char* explain_host(const CpuCase& test, const Row& r, const CpuOutcome& host,
@@ -116,6 +152,9 @@ const char* explain_host(const CpuCase& test, const Row& r, const CpuOutcome& ho
       break;
   }
   if (kHostFlagStyle != FlagStyle::kAmd) return nullptr;
+  if (test.odd) {
+    if (const char* reason = explain_odd_encoding(test, r, host, guest)) return reason;
+  }
   if (host.fault == kVectorAc && guest.fault != kVectorAc)
     return "#AC of vector operands, from AMD's processors";
   switch (r.operation) {
@@ -138,19 +177,20 @@ const char* explain_host(const CpuCase& test, const Row& r, const CpuOutcome& ho
     return "AMD's hypervisors: the trap of INT1 is reported as a fault";
   if (name == "sysexit" && host.fault == kVectorGp && guest.fault == kVectorUd)
     return "AMD's processors have no SYSEXIT in long mode; a hypervisor may put it in";
+  const u64 popped = host.cr2 - test.before.regs[kRsp] - L::stack_base(test.mode);
+  if (r.operation == Operation::kPopSeg && host.fault == kVectorPf && popped >= 2 && popped < 8)
+    return "AMD's processors: a selector is popped with all of its slot";
   // The outer stack pointer lies behind what is popped and released.
-  const u64 popped = host.cr2 - test.before.regs[kRsp];
-  if (name == "retf" && host.fault == kVectorPf && guest.fault == kVectorGp && popped >= 8)
-    return "AMD's processors: a far return reads the outer stack pointer before it looks at CS";
-  // Of a segment register; from a general register's slot both read everything.
-  if (name == "pop" && host.fault == kVectorPf && guest.fault != kVectorPf && popped >= 2 &&
-      popped < 8)
-    return "AMD's processors: POP of a segment register reads its whole slot";
+  const bool returns = r.operation == Operation::kRetFar || r.operation == Operation::kIret;
+  if (returns && host.fault == kVectorPf && guest.fault == kVectorGp && popped >= 4)
+    return "AMD's processors: far returns read the outer stack pointer before they look at CS";
   const bool short_address =
       std::find(test.bytes.begin(), test.bytes.end(), 0x67) != test.bytes.end();
   if (operation_info(r.operation).category == Category::kString &&
       (host.fault >= 0 || short_address))
     return "AMD's processors: flags of a comparison that faults, upper halves after 67h";
+  if (r.operation == Operation::kBound && host.fault == kVectorPf && guest.fault == kVectorBr)
+    return "AMD's processors: BOUND reads both bounds before it compares";
   if (name.starts_with("sha") && guest.fault == kVectorGp && host.fault != kVectorGp)
     return "AMD's processors: no alignment for the SHA instructions";
   const bool address_fault =
@@ -376,11 +416,13 @@ OutcomeDifference compare_outcomes(const CpuCase& test, const CpuOutcome& host,
 std::string describe_instruction(const CpuCase& test) {
   Instruction insn;
   const unsigned bits = case_bits(test.mode);
-  std::string text = "(not decoded)";
+  std::string text = "(illegal)";
   if (decode(test.bytes, {static_cast<u8>(bits)}, insn) == DecodeResult::kOk) {
-    text = disassemble(insn, L::start(test.mode), {static_cast<u8>(bits)});
+    text = disassemble(insn, test.start(), {static_cast<u8>(bits)});
   }
-  return fmt::format("{} ({}, {}-bit code)", text, hex(test.bytes), bits);
+  const std::string cut =
+      test.cut == 0 ? "" : fmt::format(", {} of {} bytes mapped", test.cut, test.bytes.size());
+  return fmt::format("{} ({}, {}-bit code{})", text, hex(test.bytes), bits, cut);
 }
 
 std::string describe_difference(const CpuCase& test, const CpuOutcome& host,
@@ -392,7 +434,7 @@ std::string describe_difference(const CpuCase& test, const CpuOutcome& host,
       out += fmt::format(" {}={:x}", kRegisterNames[i], test.before.regs[i]);
     }
   }
-  out += fmt::format(" flags={:x} rip={:x}\n", test.before.flags, L::start(test.mode));
+  out += fmt::format(" flags={:x} rip={:x}\n", test.before.flags, test.start());
   const FpuState& fpu = test.before.fpu;
   if (parts & (kPartX87 | kPartVector | kPartMxcsr | kPartFault)) {
     out += fmt::format("  x87: control={:x} status={:x} tag={:x}; mxcsr={:x}\n", fpu.control,

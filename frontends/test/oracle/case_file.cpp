@@ -63,7 +63,7 @@ std::string case_source(const CpuCase& test, const CpuOutcome& host, const std::
   out += fmt::format("%define MODE {}\n%include \"case.inc\"\n\n", long_code ? "u64" : "c32");
   // The instruction lies where the host had it.
   out += fmt::format("        section .text\n        times 0x{:x} hlt\n\n",
-                     L::kInstruction - kTextStart);
+                     test.linear_start() - kTextStart);
   std::string name = describe_instruction(test);
   std::replace(name.begin(), name.end(), '"', '\'');
   out += fmt::format("case \"{}\"\n", name);
@@ -98,12 +98,13 @@ std::string case_source(const CpuCase& test, const CpuOutcome& host, const std::
     }
     if (host.cr2 >> kPageShift < 512) {
       const u64 at = host.cr2 & ~u64{kPageMask};
-      const bool known =
-          at == L::kCode || (at >= L::kData && at < L::kData + L::kDataBytes) || at == L::kStack;
+      const bool known = at == L::kCode || (test.cut != 0 && at == L::kCode + kPageSize) ||
+                         (at >= L::kData && at < L::kData + L::kDataBytes) || at == L::kStack;
       if (!known) page(at, 0);
     }
     page(L::kCode, L::kCode | 5);
   }
+  if (test.cut != 0) page(L::kCode + kPageSize, 0);
   std::vector<u8> start(L::kMemoryBytes);
   test.fill(start);
   const auto qword = [](const u8* bytes) {
@@ -152,7 +153,7 @@ std::string case_source(const CpuCase& test, const CpuOutcome& host, const std::
   for (std::size_t i = 0; i < test.bytes.size(); ++i) {
     out += fmt::format("{}0x{:02x}", i == 0 ? "" : ", ", test.bytes[i]);
   }
-  const u64 next = L::kInstruction + test.bytes.size();
+  const u64 next = test.linear_start() + test.bytes.size();
   if (host.fault < 0 && host.rip != next) {
     out += fmt::format("\n        times 0x{:x} hlt ; the branch goes over these", host.rip - next);
   }

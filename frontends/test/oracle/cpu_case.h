@@ -67,6 +67,16 @@ struct CpuCase {
   };
   std::vector<Bytes> memory;
   u64 touched = 0;  ///< address the memory operand was aimed at, 0 without one
+  /// Not 0: the instruction begins so many bytes before the end of the code page, behind which none
+  /// is mapped; else it lies at kInstruction.
+  u8 cut = 0;
+  bool odd = false;  ///< with prefixes, a length or an encoding that no assembler makes
+
+  u64 linear_start() const {
+    return cut == 0 ? CaseLayout::kInstruction : CaseLayout::kCode + kPageSize - cut;
+  }
+  /// RIP of the instruction.
+  u64 start() const { return linear_start() - CaseLayout::code_base(mode); }
 
   /// Data, then stack, as the case begins.
   void fill(std::span<u8> out) const;

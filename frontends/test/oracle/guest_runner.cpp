@@ -105,7 +105,7 @@ void GuestRunner::run(const CpuCase& test, CpuOutcome& out) {
   bench_->write(L::kStack, {out.memory.data() + L::kDataBytes, L::kStackBytes});
   CpuState& s = bench_->state();
   std::copy(test.before.regs.begin(), test.before.regs.end(), s.regs.begin());
-  s.rip() = L::start(test.mode);
+  s.rip() = test.start();
   s.fpu = test.before.fpu;
   s.pkru = pkru_;
   s.cpl = 3;

@@ -24,14 +24,14 @@ HostJudge::HostJudge(unsigned engines, bool compare_undefined)
           e == 0 ? BenchEngine::kInterpreter : BenchEngine::kTranslator, runner_.pkru());
     }
   }
-  const HostTraits traits{model_.features, runner_.has_32_bit(), runner_.has_16_bit(),
-                          runner_.has_segment_bases()};
-  maker_ = std::make_unique<InstructionMaker>(traits);
+  traits_ = {model_.features, runner_.has_32_bit(), runner_.has_16_bit(),
+             runner_.has_segment_bases()};
+  maker_ = std::make_unique<InstructionMaker>(traits_);
   for (unsigned i = 1; i < rows().size(); ++i) {
     const u16 index = static_cast<u16>(i);
     for (unsigned m = 0; m < kCaseModes; ++m) {
       const CaseForm form{index, static_cast<CaseMode>(m)};
-      const std::string_view reason = left_out(row(index), form.mode, traits);
+      const std::string_view reason = left_out(row(index), form.mode, traits_);
       if (reason.empty()) {
         forms_.push_back(form);
       } else if (reason != "not in this mode") {
@@ -69,6 +69,18 @@ u32 HostJudge::parts_of(const CpuCase& test, unsigned engine) {
   return compare_outcomes(test, *host_, *guest_, compare_undefined_).parts;
 }
 
+/// Leaves out bytes of an odd encoding, as far as the host can be asked about what is left.
+void HostJudge::shorten(CpuCase& test, unsigned engine, u32 parts) {
+  if (!test.odd) return;
+  for (std::size_t i = test.bytes.size(); i-- > 0;) {
+    CpuCase smaller = test;
+    smaller.bytes.erase(smaller.bytes.begin() + static_cast<std::ptrdiff_t>(i));
+    if (smaller.cut > i) --smaller.cut;
+    if ((test.cut != 0 && smaller.cut == 0) || !may_ask(smaller, traits_)) continue;
+    if (parts_of(smaller, engine) == parts) test = std::move(smaller);
+  }
+}
+
 CpuCase HostJudge::minimise(CpuCase test, unsigned engine, u32 parts) {
   const auto attempt = [&](auto&& change) {
     CpuCase smaller = test;
@@ -77,6 +89,7 @@ CpuCase HostJudge::minimise(CpuCase test, unsigned engine, u32 parts) {
     test = std::move(smaller);
     return true;
   };
+  shorten(test, engine, parts);
   for (unsigned round = 0; round < 2; ++round) {
     for (std::size_t i = test.memory.size(); i-- > 0;) {
       (void)attempt(

@@ -60,9 +60,11 @@ class HostJudge {
  private:
   HostJudge(unsigned engines, bool compare_undefined);
   u32 parts_of(const CpuCase& test, unsigned engine);
+  void shorten(CpuCase& test, unsigned engine, u32 parts);
 
   HostRunner runner_;
   CpuModel model_;
+  HostTraits traits_;
   bool compare_undefined_;
   std::array<std::unique_ptr<GuestRunner>, kEngines> guests_;
   std::unique_ptr<InstructionMaker> maker_;

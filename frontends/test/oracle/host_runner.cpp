@@ -28,6 +28,8 @@ constexpr u64 kStubs = 0x60101000;    ///< entry and exit code
 constexpr u64 kEntry = kStubs;        ///< one per mode, 200h apart
 constexpr u64 kExitNext = kStubs + 0x600, kExitBranch = kStubs + 0x640;
 constexpr u64 kLeave = kStubs + 0x680, kRecover = kStubs + 0x900;
+/// For an instruction, the way to a branch target, and a far jump.
+constexpr u64 kCodeRoom = 0x60;
 constexpr std::size_t kSignalStack = 128 * kKiB;  // frames hold the state of AVX-512 and beyond
 
 /// XSAVE area, standard format, components x87, SSE and AVX.
@@ -385,9 +387,10 @@ void HostRunner::run(const CpuCase& test, CpuOutcome& out) {
 void HostRunner::run_in_place(const CpuCase& test, CpuOutcome& out) {
   Control& k = control();
   const unsigned bits = case_bits(test.mode);
-  u8* code = code_alias_ + (L::kInstruction - L::kCode);
-  std::memset(code, 0xcc, 0x60);
-  std::memcpy(code, test.bytes.data(), test.bytes.size());
+  u8* code = code_alias_ + (test.linear_start() - L::kCode);
+  const u64 room = test.cut == 0 ? kCodeRoom : test.cut;
+  std::memset(code, 0xcc, room);
+  std::memcpy(code, test.bytes.data(), std::min<u64>(test.bytes.size(), room));
   const u64 next = L::kInstruction + test.bytes.size();
   const auto leave = [&](u64 from, u64 to) {
     Assembler a(code_alias_ + (from - L::kCode));
@@ -398,8 +401,10 @@ void HostRunner::run_in_place(const CpuCase& test, CpuOutcome& out) {
     if (bits == 16) a.bytes({0x66});
     a.bytes({0xea}).dword(static_cast<u32>(to)).bytes({L::kCode64, 0});  // jmp far 33h:to
   };
-  leave(next, kExitNext);
-  leave(next + L::kBranch, kExitBranch);
+  if (test.cut == 0) {
+    leave(next, kExitNext);
+    leave(next + L::kBranch, kExitBranch);
+  }
 
   const CaseRegisters& before = test.before;
   to_area(before.fpu, k.area);
@@ -410,7 +415,7 @@ void HostRunner::run_in_place(const CpuCase& test, CpuOutcome& out) {
   k.selectors[kSs] = small ? L::kStack16 : L::kFlatData;
   k.selectors[kFs] = 0;
   k.selectors[kGs] = bits == 64 ? 0 : k.selectors[kDs];
-  const u64 start = L::start(test.mode);
+  const u64 start = test.start();
   const u16 selector = bits == 64 ? 0 : bits == 32 ? L::kCode32 : L::kCode16;
   k.entry_far_offset_and_selector = start | u64{selector} << 32;
   const u64 entry = kEntry + 0x200 * static_cast<u64>(test.mode);

@@ -84,10 +84,23 @@ void InstructionMaker::emit(u64 value, unsigned count) {
 }
 
 CpuCase InstructionMaker::make(u16 row_index, CaseMode mode, u64 seed, u64 variation) {
+  random_ = CaseRandom(~seed);
+  const Oddity oddity = choose_oddity(row_index, mode);
+  if (oddity != Oddity::kNone) {
+    CpuCase odd = make_with(oddity, row_index, mode, seed, variation);
+    if (may_ask(odd, host_)) return odd;
+  }
+  return make_with(Oddity::kNone, row_index, mode, seed, variation);
+}
+
+CpuCase InstructionMaker::make_with(Oddity oddity, u16 row_index, CaseMode mode, u64 seed,
+                                    u64 variation) {
   CpuCase made;
   const Row& r = row(row_index);
   *this = InstructionMaker(host_);
   random_ = CaseRandom(seed);
+  odd_ = oddity;
+  made.odd = oddity != Oddity::kNone;
   row_ = &r;
   case_ = &made;
   made.mode = mode;
@@ -101,6 +114,7 @@ CpuCase InstructionMaker::make(u16 row_index, CaseMode mode, u64 seed, u64 varia
   fill_operand();
   shape_values();
   add_immediates();
+  cut_at_page_end();
   fix_relative();
   aim_branch();
   for (u64& reg : made.before.regs) reg &= register_mask();
@@ -162,6 +176,7 @@ void InstructionMaker::add_prefixes() {
   for (std::size_t i = prefixes.size(); i > 1; --i) {
     std::swap(prefixes[i - 1], prefixes[random_.below(i)]);
   }
+  if (odd_ != Oddity::kNone) add_odd_prefixes();
 }
 
 void InstructionMaker::add_rex_or_vex() {
@@ -174,17 +189,19 @@ void InstructionMaker::add_rex_or_vex() {
     l_ = (r.attributes & kVexL1) || (!(r.attributes & kVexL0) && random_.chance(2));
     w_ = (r.attributes & kVexW1) || (!(r.attributes & kVexW0) && w_);
     vvvv_ = (r.attributes & kVexNds) ? static_cast<unsigned>(random_.below(extended ? 16 : 8)) : 0;
+    if (odd_ == Oddity::kVexFields) change_vex_fields();
     const unsigned pp = r.prefix == PrefixKey::k66   ? 1
                         : r.prefix == PrefixKey::kF3 ? 2
                         : r.prefix == PrefixKey::kF2 ? 3
                                                      : 0;
     const unsigned tail = (~vvvv_ & 15) << 3 | (l_ ? 4 : 0) | pp;
-    if (r.map == OpcodeMap::k0F && !w_ && random_.chance(2)) {
+    if (r.map == OpcodeMap::k0F && !w_ && vex_map_ == 0 && random_.chance(2)) {
       rex_x_ = rex_b_ = 0;
       emit(0xc5, 1);
       emit((rex_r_ ? 0 : 0x80) | tail, 1);
     } else {
-      const unsigned map = r.map == OpcodeMap::k0F ? 1 : r.map == OpcodeMap::k0F38 ? 2 : 3;
+      const unsigned own = r.map == OpcodeMap::k0F ? 1 : r.map == OpcodeMap::k0F38 ? 2 : 3;
+      const unsigned map = vex_map_ != 0 ? vex_map_ : own;
       emit(0xc4, 1);
       emit((rex_r_ ? 0 : 0x80) | (rex_x_ ? 0 : 0x40) | (rex_b_ ? 0 : 0x20) | map, 1);
       emit((w_ ? 0x80 : 0) | tail, 1);
@@ -205,6 +222,7 @@ void InstructionMaker::add_rex_or_vex() {
 
 void InstructionMaker::add_opcode() {
   const Row& r = *row_;
+  if (odd_ == Oddity::kOpcode) return add_unknown_opcode();
   if (!r.vex && r.map != OpcodeMap::kOne) {
     emit(0x0f, 1);
     if (r.map == OpcodeMap::k0F38) emit(0x38, 1);
@@ -406,8 +424,8 @@ void InstructionMaker::add_immediates() {
 
 void InstructionMaker::fix_relative() {
   if (relative_ == 0) return;
-  const u32 distance =
-      static_cast<u32>(case_->touched - segment_base_ - (L::kInstruction + case_->bytes.size()));
+  const u32 distance = static_cast<u32>(case_->touched - segment_base_ -
+                                        (case_->linear_start() + case_->bytes.size()));
   std::memcpy(case_->bytes.data() + relative_, &distance, 4);
 }
 

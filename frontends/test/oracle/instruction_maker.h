@@ -23,6 +23,21 @@ struct HostTraits {
 /// not exist in the mode at all answers "not in this mode".
 std::string_view left_out(const Row& r, CaseMode mode, const HostTraits& host);
 
+/// What is unusual about the encoding of a case.
+enum class Oddity : u8 {
+  kNone,
+  kPrefixes,   ///< superfluous prefixes, REX that is not the last one
+  kPadding,    ///< a length about the limit of 15 bytes
+  kLock,       ///< LOCK where it must not stand
+  kVexPrefix,  ///< 66h, F2h, F3h, LOCK or REX before VEX
+  kVexFields,  ///< vvvv, L, W or the map changed
+  kOpcode,     ///< an opcode without a row
+};
+
+/// Whether the host can be asked about an odd case: it is illegal, or whole and of a row that is
+/// not left out, whose index `test.row` becomes.
+bool may_ask(CpuCase& test, const HostTraits& host);
+
 class InstructionMaker {
  public:
   explicit InstructionMaker(const HostTraits& host) : host_(host) {}
@@ -31,6 +46,14 @@ class InstructionMaker {
   CpuCase make(u16 row_index, CaseMode mode, u64 seed, u64 variation);
 
  private:
+  CpuCase make_with(Oddity oddity, u16 row_index, CaseMode mode, u64 seed, u64 variation);
+  // What no assembler makes (case_oddities.cpp).
+  Oddity choose_oddity(u16 row_index, CaseMode mode);
+  void add_odd_prefixes();
+  void add_prefix_at_random(u8 prefix);
+  void change_vex_fields();
+  void add_unknown_opcode();
+  void cut_at_page_end();
   // Encoding, in the order of the bytes.
   void choose_form(u64 variation);
   void add_prefixes();
@@ -74,6 +97,7 @@ class InstructionMaker {
   const Row* row_ = nullptr;
   CpuCase* case_ = nullptr;
 
+  Oddity odd_ = Oddity::kNone;
   bool memory_ = false;       ///< a ModRM memory operand
   bool size_prefix_ = false;  ///< 66h as operand size
   bool address_prefix_ = false;
@@ -82,6 +106,7 @@ class InstructionMaker {
   u64 segment_base_ = 0;  ///< of the memory operand
   bool w_ = false, l_ = false;
   unsigned rex_r_ = 0, rex_x_ = 0, rex_b_ = 0, vvvv_ = 0;
+  unsigned vex_map_ = 0;  ///< instead of the row's own, 0 for that
   unsigned opcode_reg_ = 0, reg_ = 0, rm_ = 0;
   unsigned size_ = 4;  ///< operand size in bytes
   unsigned base_ = 16, index_ = 16, vector_index_ = 16;
