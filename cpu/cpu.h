@@ -516,6 +516,8 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   void debug_after_step();
   bool debug_catches_fault();
   void debug_check_access(u64 linear, unsigned size, AccessType type);
+  /// The access is allowed in place: its page is watched, its bytes are not.
+  bool beside_watches(const ShadowTable::Entry& e, u64 linear, unsigned size, bool write) const;
 
   enum class Boundary : u8 { kContinue, kExit };
   Boundary handle_boundary(RunExit& exit);

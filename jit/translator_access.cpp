@@ -7,6 +7,7 @@ u8* TranslatorAccess::beside_code(Cpu& cpu, u64 linear, unsigned size) {
   // The page is readable in place and may be written: else direct() or the handler has to look.
   const ShadowTable::Entry& e = cpu.frame.shadow->entry(linear >> kPageShift);
   if (!e.readable(linear, size)) return nullptr;
+  if (cpu.debug_ != nullptr && cpu.debug_->watches_bytes(linear, size)) return nullptr;
   u8* const host = reinterpret_cast<u8*>(linear + e.delta);
   const GuestMemory& pool = cpu.memory().memory();
   const u64 offset = pool.offset_of(host);
@@ -45,7 +46,8 @@ const ShadowTable::Fetch* TranslatorAccess::fetch_quietly(Cpu& cpu, u64 linear) 
 
 TranslatorAccess::WriteRights TranslatorAccess::prepare_write(Cpu& cpu, u64 linear, unsigned size) {
   const auto writable = [&] {
-    return cpu.frame.shadow->entry(linear >> kPageShift).writable(linear, size);
+    const ShadowTable::Entry& e = cpu.frame.shadow->entry(linear >> kPageShift);
+    return e.writable(linear, size) || cpu.beside_watches(e, linear, size, true);
   };
   if (writable()) return WriteRights::kReady;
   const bool pending = cpu.fault_pending_;

@@ -58,7 +58,8 @@ bool Cpu::access_slow(u64 linear, void* data, unsigned size, AccessType type, Pr
   ShadowTable& table = *view_for(privilege);
   // Descriptor tables, TSS, other stacks and blocks of bytes: the inline probes did not look yet.
   const ShadowTable::Entry& e = table.entry(linear >> kPageShift);
-  if (write ? e.writable(linear, size) : e.readable(linear, size)) {
+  if ((write ? e.writable(linear, size) : e.readable(linear, size)) ||
+      beside_watches(e, linear, size, write)) {
     u8* host = reinterpret_cast<u8*>(linear + e.delta);
     if (type == AccessType::kWrite) {
       std::memcpy(host, data, size);
@@ -189,11 +190,6 @@ bool reads_watched(const DebugPoints& points, u64 page) {
 void Cpu::enter_in_shadow(ShadowTable& table, u64 linear, AccessType type, const PageWalk& walk) {
   const u64 page = linear >> kPageShift;
   if (spaces_->never_filled(table) || page_watched(page)) return;
-  bool writes_watched = false;
-  if (debug_ != nullptr && type != AccessType::kExecute && debug_->watches_page(page)) {
-    if (reads_watched(*debug_, page)) return;
-    writes_watched = true;  // reads need not be seen, and stay fast
-  }
   const MemoryMap::PageView view = memory().page(PhysicalAddress(walk.physical));
   if (view.read == nullptr) return;
   const u64 delta = reinterpret_cast<u64>(view.read) - (linear & ~kPageMask);
@@ -203,10 +199,16 @@ void Cpu::enter_in_shadow(ShadowTable& table, u64 linear, AccessType type, const
     return;
   }
   ShadowTable::Entry& e = table.claim(page, delta, walk.global, walk.page_bytes);
-  e.read = page << kPageShift;
+  // Where only writes are watched, reads need not be seen and stay fast.
+  const bool watched = debug_ != nullptr && debug_->watches_page(page);
+  if (watched && reads_watched(*debug_, page)) {
+    e.watch_reads(page);
+  } else {
+    e.read = page << kPageShift;
+  }
   // A write entry needs: permission, the dirty bit set already, the same memory for reads and
   // writes, no decoded code on the page, and exact dirty tracking satisfied.
-  if (view.write != view.read || writes_watched) return;
+  if (view.write != view.read) return;
   const bool may_write =
       type == AccessType::kWrite || (walk.dirty && walk.writable && (state.cr4 & kCr4Pke) == 0);
   if (!may_write) return;
@@ -218,14 +220,26 @@ void Cpu::enter_in_shadow(ShadowTable& table, u64 linear, AccessType type, const
     if (type != AccessType::kWrite) return;
     pool.note_write(host_page << kPageShift, 1);
   }
-  e.write = page << kPageShift;
+  if (watched) {
+    e.watch_writes(page);
+  } else {
+    e.write = page << kPageShift;
+  }
+}
+
+bool Cpu::beside_watches(const ShadowTable::Entry& e, u64 linear, unsigned size, bool write) const {
+  // Watchpoints on reads count for writes too, which may be half of a read-modify-write.
+  return (write ? e.writable_but_watched(linear, size) : e.readable_but_watched(linear, size)) &&
+         debug_ != nullptr && !debug_->watches_bytes(linear, size);
 }
 
 u8* Cpu::direct(u64 linear, unsigned size, AccessType type) {
   if ((linear & kPageMask) + size > kPageSize) return nullptr;
   ShadowTable::Entry* e = &frame.shadow->entry(linear >> kPageShift);
   const auto allowed = [&] {
-    return type == AccessType::kWrite ? e->writable(linear, size) : e->readable(linear, size);
+    const bool write = type == AccessType::kWrite;
+    return (write ? e->writable(linear, size) : e->readable(linear, size)) ||
+           beside_watches(*e, linear, size, write);
   };
   if (!allowed()) {
     if (code64() && !canonical(linear)) return nullptr;
