@@ -518,6 +518,8 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   struct InPlace {
     u8* host = nullptr;  ///< of the page
     bool writable = false;
+    /// A debugger wants to see some of the writes, or of the reads too.
+    bool watched = false, reads_watched = false;
   };
   /// `written`: a write was allowed, which is about to be done.
   InPlace in_place(u64 page, const PageWalk& walk, bool written);
@@ -544,6 +546,8 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   void debug_after_step();
   bool debug_catches_fault();
   void debug_check_access(u64 linear, unsigned size, AccessType type);
+  /// The access is allowed in place: its page is watched, its bytes are not.
+  bool beside_watches(const ShadowTable::Entry& e, u64 linear, unsigned size, bool write) const;
 
   enum class Boundary : u8 { kContinue, kExit };
   Boundary handle_boundary(RunExit& exit);

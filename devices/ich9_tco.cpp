@@ -15,6 +15,7 @@ constexpr u16 kSecondTimeout = 1 << 1;  // of status 2
 constexpr u16 kHalt = 1 << 11;          // of control 1
 constexpr u16 kLock = 1 << 12;
 constexpr u16 kTimerBits = 0x3ff;
+constexpr u16 kLeastTimer = 4;  // smaller initial values are ignored (13.9, TCO_TMR)
 constexpr u16 kStatus1Bits = 0x1f8d, kStatus2Bits = 0x001f;
 
 u8 byte_of(u16 value, unsigned n) { return static_cast<u8>(value >> (8 * n)); }
@@ -45,7 +46,9 @@ u16 Ich9Tco::count() const {
 }
 
 void Ich9Tco::reload() {
-  state_.left = state_.timer;
+  // Here, because a value may be written in two halves.
+  if (state_.timer >= kLeastTimer) state_.initial = state_.timer;
+  state_.left = state_.initial;
   state_.expires = scheduler_.now() + state_.left * kTick;
   arm();
 }
@@ -70,6 +73,7 @@ void Ich9Tco::reset(const Ich9TcoState& before) {
 
 void Ich9Tco::restored() {
   state_.timer &= kTimerBits;
+  state_.initial = std::max<u16>(state_.initial & kTimerBits, kLeastTimer);
   state_.left &= kTimerBits;
   const u64 latest = scheduler_.now() + kTimerBits * kTick;
   state_.expires = std::min(state_.expires, latest);

@@ -14,6 +14,7 @@ namespace dragoman {
 struct Ich9TcoState {
   u64 expires = 0;  ///< virtual time at which the timer gets to 0, while it counts
   u16 timer = 4;    ///< TCO_TMR, in ticks of 0.6 s
+  u16 initial = 4;  ///< what a reload takes: the last TCO_TMR that was not ignored
   u16 left = 0;     ///< ticks at which the halted timer stands
   u16 status1 = 0;
   u16 status2 = 0;
@@ -25,17 +26,17 @@ struct Ich9TcoState {
   std::array<u8, 2> messages{};
   u8 progress = 0;  ///< TCO_WDCNT
   u8 legacy_irqs = 0x03;
-  std::array<u8, 6> reserved{};
+  std::array<u8, 4> reserved{};
 
   static constexpr auto fields() {
     using S = Ich9TcoState;
-    return std::tuple{Field{"expires", &S::expires},   Field{"timer", &S::timer},
-                      Field{"left", &S::left},         Field{"status1", &S::status1},
-                      Field{"status2", &S::status2},   Field{"control1", &S::control1},
-                      Field{"control2", &S::control2}, Field{"data_in", &S::data_in},
-                      Field{"data_out", &S::data_out}, Field{"messages", &S::messages},
-                      Field{"progress", &S::progress}, Field{"legacy_irqs", &S::legacy_irqs},
-                      Field{"reserved", &S::reserved}};
+    return std::tuple{Field{"expires", &S::expires},         Field{"timer", &S::timer},
+                      Field{"initial", &S::initial},         Field{"left", &S::left},
+                      Field{"status1", &S::status1},         Field{"status2", &S::status2},
+                      Field{"control1", &S::control1},       Field{"control2", &S::control2},
+                      Field{"data_in", &S::data_in},         Field{"data_out", &S::data_out},
+                      Field{"messages", &S::messages},       Field{"progress", &S::progress},
+                      Field{"legacy_irqs", &S::legacy_irqs}, Field{"reserved", &S::reserved}};
   }
 };
 

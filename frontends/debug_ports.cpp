@@ -31,6 +31,15 @@ Result<void> DebugPorts::check(const Options& options) {
 }
 
 Result<void> DebugPorts::open(const Options& options) {
+  for (std::size_t i = 0; i < options.serial.size(); ++i) {
+    const std::string& spec = options.serial[i];
+    characters_.push_back(
+        {fmt::format("serial{}", i), spec.starts_with("mon:") ? spec.substr(4) : spec});
+  }
+  for (std::size_t i = 0; i < options.parallel.size(); ++i) {
+    characters_.push_back({fmt::format("parallel{}", i), options.parallel[i]});
+  }
+  unsigned monitors = 0;
   const auto listen = [&](Kind kind, const char* option, const std::string& spec) -> Result<void> {
     if (is_none(spec) || spec == "stdio" || spec == "/dev/null") return {};
     auto socket = SocketServer::open(option, spec);
@@ -40,6 +49,12 @@ Result<void> DebugPorts::open(const Options& options) {
     const bool waits = kind != Kind::kGdb && port.socket->waits();
     fmt::print(stderr, "{} listens on {}{}\n", option + 1, port.socket->address(),
                waits ? ", waiting for a client" : "");
+    if (kind != Kind::kGdb) {
+      const std::string& at = port.socket->address();
+      characters_.push_back(
+          {fmt::format("compat_monitor{}", monitors++),
+           fmt::format("{}{},server=on", spec.starts_with("unix:") ? "unix:" : "tcp:", at)});
+    }
     ports_.emplace_back(kind, std::move(port));
     return {};
   };
@@ -55,6 +70,7 @@ Result<void> DebugPorts::open(const Options& options) {
 
 void DebugPorts::attach(Machine& machine, MonitorHost host, bool start_paused) {
   Debugger& debugger = machine.debugger();
+  host.characters = std::move(characters_);
   monitor_ = std::make_unique<Monitor>(debugger, std::move(host));
   if (start_paused) debugger.pause();
   for (auto& [kind, port] : ports_) {

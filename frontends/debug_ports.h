@@ -38,6 +38,7 @@ class DebugPorts {
   };
   enum class Kind : u8 { kGdb, kMonitor, kQmp };
   std::vector<std::pair<Kind, Port>> ports_;
+  std::vector<CharacterInfo> characters_;  ///< until there is a monitor to tell about them
   std::unique_ptr<Monitor> monitor_;
   std::vector<std::unique_ptr<MonitorTerminal>> terminals_;
 };

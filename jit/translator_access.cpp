@@ -7,6 +7,7 @@ u8* TranslatorAccess::beside_code(Cpu& cpu, u64 linear, unsigned size) {
   // The page is readable in place and may be written: else direct() or the handler has to look.
   const ShadowTable::Entry& e = cpu.frame.shadow->entry(linear >> kPageShift);
   if (!e.readable(linear, size)) return nullptr;
+  if (cpu.debug_ != nullptr && cpu.debug_->watches_bytes(linear, size)) return nullptr;
   u8* const host = reinterpret_cast<u8*>(linear + e.delta);
   const GuestMemory& pool = cpu.memory().memory();
   const u64 offset = pool.offset_of(host);
@@ -47,15 +48,18 @@ std::optional<LinearWindow::Page> TranslatorAccess::window_page(Cpu& cpu, u64 li
                                                                 u64& page_bytes) {
   Cpu::PageWalk walk;
   Cpu::InPlace found;
-  if (!cpu.in_place_quietly(linear_page << kPageShift, walk, found)) return std::nullopt;
+  if (!cpu.in_place_quietly(linear_page << kPageShift, walk, found) || found.reads_watched)
+    return std::nullopt;
   page_bytes = walk.page_bytes;
   const u64 offset = cpu.memory().memory().offset_of(found.host);
-  return LinearWindow::Page{static_cast<u32>(offset >> kPageShift), found.writable};
+  return LinearWindow::Page{static_cast<u32>(offset >> kPageShift),
+                            found.writable && !found.watched};
 }
 
 TranslatorAccess::WriteRights TranslatorAccess::prepare_write(Cpu& cpu, u64 linear, unsigned size) {
   const auto writable = [&] {
-    return cpu.frame.shadow->entry(linear >> kPageShift).writable(linear, size);
+    const ShadowTable::Entry& e = cpu.frame.shadow->entry(linear >> kPageShift);
+    return e.writable(linear, size) || cpu.beside_watches(e, linear, size, true);
   };
   if (writable()) return WriteRights::kReady;
   const bool pending = cpu.fault_pending_;

@@ -253,6 +253,8 @@ void PcBoard::add_pci_devices() {
   }
 }
 
+PciBus& PcBoard::pci() { return chipset_->pci(); }
+
 AbsolutePointer* PcBoard::tablet() {
   for (AbsolutePointer* tablet : tablets_) {
     if (tablet->ready()) return tablet;

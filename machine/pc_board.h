@@ -88,6 +88,7 @@ class PcBoard {
   I82077* floppy() { return floppy_; }
   /// The CD-ROM drive that entry `drive` of MachineConfig::drives made, or null.
   AtapiCdrom* cdrom(std::size_t drive) { return drive < cdroms_.size() ? cdroms_[drive] : nullptr; }
+  PciBus& pci();
   void press_power_button() { chipset_->press_power_button(); }
   Uart16550* serial(unsigned index) { return index < uarts_.size() ? uarts_[index] : nullptr; }
   const std::vector<std::unique_ptr<Device>>& devices() const { return devices_.all(); }

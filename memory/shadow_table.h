@@ -14,6 +14,7 @@ class ShadowTable {
  public:
   static constexpr unsigned kBits = 16;
   static constexpr u64 kEntries = u64{1} << kBits;
+  static constexpr u64 kWatched = u64{2} << kPageShift;  ///< in a tag; see Entry
 
   /// A tag is the linear address of the page; an access at `linear` hits when its distance from the
   /// tag leaves room for it in the page. An empty tag names a page that has another slot, so that
@@ -26,6 +27,22 @@ class ShadowTable {
 
     bool readable(u64 linear, u64 size) const { return linear - read <= kPageSize - size; }
     bool writable(u64 linear, u64 size) const { return linear - write <= kPageSize - size; }
+    /// Marked by watch_reads() or watch_writes(), and allowed.
+    bool readable_but_watched(u64 linear, u64 size) const {
+      return (linear ^ kWatched) - read <= kPageSize - size;
+    }
+    bool writable_but_watched(u64 linear, u64 size) const {
+      return (linear ^ kWatched) - write <= kPageSize - size;
+    }
+    /// Permission for accesses that have been compared with the debugger's watchpoints: the tag
+    /// names a page of another slot, so that no other access hits it.
+    void watch_reads(u64 linear_page) { read = linear_page << kPageShift ^ kWatched; }
+    void watch_writes(u64 linear_page) { write = linear_page << kPageShift ^ kWatched; }
+    bool belongs_to(u64 linear_page) const {
+      const u64 address = linear_page << kPageShift;
+      return read == address || write == address || read == (address ^ kWatched) ||
+             write == (address ^ kWatched);
+    }
   };
   /// The same for instruction fetches, which only the block look-up does.
   struct Fetch {
@@ -47,7 +64,7 @@ class ShadowTable {
     const u64 slot = linear_page & (kEntries - 1);
     const u64 address = linear_page << kPageShift;
     Entry& e = entries_[slot];
-    const bool same = e.delta == delta && (e.read == address || e.write == address);
+    const bool same = e.delta == delta && e.belongs_to(linear_page);
     if (!same) {
       e = empty(slot);
       e.delta = delta;
@@ -168,7 +185,7 @@ class ShadowTable {
     const u64 slot = linear_page & (kEntries - 1);
     const u64 address = linear_page << kPageShift;
     Entry& e = entries_[slot];
-    if ((e.read == address || e.write == address) && (global_[slot] || !global_only)) {
+    if (e.belongs_to(linear_page) && (global_[slot] || !global_only)) {
       e = empty(slot);
     }
     Fetch& f = fetches_[linear_page & (kFetches - 1)];

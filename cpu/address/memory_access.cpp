@@ -58,7 +58,8 @@ bool Cpu::access_slow(u64 linear, void* data, unsigned size, AccessType type, Pr
   ShadowTable& table = *view_for(privilege);
   // Descriptor tables, TSS, other stacks and blocks of bytes: the inline probes did not look yet.
   const ShadowTable::Entry& e = table.entry(linear >> kPageShift);
-  if (write ? e.writable(linear, size) : e.readable(linear, size)) {
+  if ((write ? e.writable(linear, size) : e.readable(linear, size)) ||
+      beside_watches(e, linear, size, write)) {
     u8* host = reinterpret_cast<u8*>(linear + e.delta);
     if (type == AccessType::kWrite) {
       std::memcpy(host, data, size);
@@ -188,16 +189,15 @@ bool reads_watched(const DebugPoints& points, u64 page) {
 
 Cpu::InPlace Cpu::in_place(u64 page, const PageWalk& walk, bool written) {
   if (page_watched(page)) return {};
-  bool writes_watched = false;
-  if (debug_ != nullptr && debug_->watches_page(page)) {
-    if (reads_watched(*debug_, page)) return {};
-    writes_watched = true;  // reads need not be seen, and stay fast
-  }
   const MemoryMap::PageView view = memory().page(PhysicalAddress(walk.physical));
-  InPlace found{view.read, false};
+  InPlace found;
+  found.host = view.read;
+  // Where only writes are watched, reads need not be seen and stay fast.
+  found.watched = debug_ != nullptr && debug_->watches_page(page);
+  found.reads_watched = found.watched && reads_watched(*debug_, page);
   // Writes need: permission, the dirty bit set already, the same memory for reads and writes, no
   // decoded code on the page, and exact dirty tracking satisfied.
-  if (view.read == nullptr || view.write != view.read || writes_watched) return found;
+  if (view.read == nullptr || view.write != view.read) return found;
   // A protection key that takes no right away changes nothing (SDM vol. 3, 4.6.2).
   const bool keyed = walk.user && long_mode() && (state.cr4 & kCr4Pke) &&
                      (state.pkru >> (2 * walk.protection_key) & 3) != 0;
@@ -230,8 +230,17 @@ void Cpu::enter_in_shadow(ShadowTable& table, u64 linear, AccessType type, const
   if (walk.global) spaces_->note_global(page, walk.page_bytes);
   const u64 delta = reinterpret_cast<u64>(found.host) - (linear & ~kPageMask);
   ShadowTable::Entry& e = table.claim(page, delta, walk.global, walk.page_bytes);
-  e.read = page << kPageShift;
-  if (found.writable) e.write = page << kPageShift;
+  if (found.reads_watched) {
+    e.watch_reads(page);
+  } else {
+    e.read = page << kPageShift;
+  }
+  if (!found.writable) return;
+  if (found.watched) {
+    e.watch_writes(page);
+  } else {
+    e.write = page << kPageShift;
+  }
 }
 
 bool Cpu::in_place_quietly(u64 linear, PageWalk& walk, InPlace& found) {
@@ -246,11 +255,19 @@ bool Cpu::in_place_quietly(u64 linear, PageWalk& walk, InPlace& found) {
   return found.host != nullptr;
 }
 
+bool Cpu::beside_watches(const ShadowTable::Entry& e, u64 linear, unsigned size, bool write) const {
+  // Watchpoints on reads count for writes too, which may be half of a read-modify-write.
+  return (write ? e.writable_but_watched(linear, size) : e.readable_but_watched(linear, size)) &&
+         debug_ != nullptr && !debug_->watches_bytes(linear, size);
+}
+
 u8* Cpu::direct(u64 linear, unsigned size, AccessType type) {
   if ((linear & kPageMask) + size > kPageSize) return nullptr;
   ShadowTable::Entry* e = &frame.shadow->entry(linear >> kPageShift);
   const auto allowed = [&] {
-    return type == AccessType::kWrite ? e->writable(linear, size) : e->readable(linear, size);
+    const bool write = type == AccessType::kWrite;
+    return (write ? e->writable(linear, size) : e->readable(linear, size)) ||
+           beside_watches(*e, linear, size, write);
   };
   if (!allowed()) {
     if (code64() && !canonical(linear)) return nullptr;

@@ -85,6 +85,12 @@ struct DebugPoints {
     });
   }
   bool steps() const { return step || skip; }
+  /// Some watchpoint is about one of these bytes.
+  bool watches_bytes(u64 linear, u64 size) const {
+    return std::any_of(watches.begin(), watches.end(), [&](const Watch& w) {
+      return linear < w.address + w.bytes && w.address < linear + size;
+    });
+  }
 
  private:
   static constexpr unsigned kPageShift = 12;

@@ -136,6 +136,8 @@ Result<ImageFormat> probe_image(ImageFile& file) {
   if (VhdImage::recognize(head)) return ImageFormat::kVhd;
   constexpr std::pair<std::string_view, std::string_view> kOthers[] = {
       {"vhdxfile", "VHDX"},
+      {"WithoutFreeSpace", "Parallels"},
+      {"WithouFreSpacExt", "Parallels"},
       {std::string_view("QED\0", 4), "QED"},
       {"COWD", "old VMware (COWD)"},
       {"LUKS\xba\xbe", "encrypted (LUKS)"}};

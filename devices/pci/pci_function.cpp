@@ -143,34 +143,42 @@ void PciFunction::config_write(u8 offset, unsigned size, u32 value) {
   config_written(offset, size);
 }
 
-void PciFunction::update_mappings() {
+std::vector<PciFunction::Region> PciFunction::regions() const {
   const u32 command = peek_config(PciRegister::kCommand, 2);
+  std::vector<Region> found;
   for (unsigned index = 0; index < bars_.size(); ++index) {
     const Bar& bar = bars_[index];
     if (bar.kind == Bar::kNone) continue;
     const u32 low = peek_config(bar_offset(index), 4);
-    if (bar.kind == Bar::kIo) {
-      const u32 first = low & ~3u;
+    Region r{index, bar.kind == Bar::kIo, false, bar.is_64bit, bar.size, 0, false};
+    if (r.io) {
+      r.address = low & ~3u;
       // Ports are 16 bits wide; 0 is the reset value and all ones the sizing pattern.
-      const bool decoded = (command & kCommandIo) && first != 0 && first + bar.size <= 0x10000;
-      if (!decoded) spaces_.ports.set_enabled(bar.range, false);
-      if (decoded) {
-        spaces_.ports.move(bar.range, Port(static_cast<u16>(first)));
-        spaces_.ports.set_enabled(bar.range, true);
-      }
-      continue;
+      r.decoded = (command & kCommandIo) && r.address != 0 && r.address + bar.size <= 0x10000;
+    } else {
+      r.address = low & (bar.kind == Bar::kRom ? ~u32{0x7ff} : ~u32{0xf});
+      r.prefetchable = bar.kind == Bar::kMemory && (low & 8) != 0;
+      if (bar.is_64bit) r.address |= u64{peek_config(bar_offset(index + 1), 4)} << 32;
+      // Address 0 is the reset value; a range that ends at 4 GiB is the sizing pattern.
+      const u64 limit = bar.is_64bit ? bit(52) : bit(32) - 1;
+      r.decoded = (command & kCommandMemory) && r.address != 0 && r.address <= limit &&
+                  bar.size <= limit - r.address;
+      if (bar.kind == Bar::kRom && !(low & 1)) r.decoded = false;
     }
-    u64 first = low & (bar.kind == Bar::kRom ? ~u32{0x7ff} : ~u32{0xf});
-    if (bar.is_64bit) first |= u64{peek_config(bar_offset(index + 1), 4)} << 32;
-    // Address 0 is the reset value; a range that ends at 4 GiB is the sizing pattern.
-    const u64 limit = bar.is_64bit ? bit(52) : bit(32) - 1;
-    bool decoded =
-        (command & kCommandMemory) && first != 0 && first <= limit && bar.size <= limit - first;
-    if (bar.kind == Bar::kRom && !(low & 1)) decoded = false;
-    if (!decoded) spaces_.memory.set_enabled(bar.range, false);
-    if (decoded) {
-      spaces_.memory.move(bar.range, PhysicalAddress(first));
-      spaces_.memory.set_enabled(bar.range, true);
+    found.push_back(r);
+  }
+  return found;
+}
+
+void PciFunction::update_mappings() {
+  for (const Region& r : regions()) {
+    const u32 range = bars_[r.bar].range;
+    if (r.io) {
+      if (r.decoded) spaces_.ports.move(range, Port(static_cast<u16>(r.address)));
+      spaces_.ports.set_enabled(range, r.decoded);
+    } else {
+      if (r.decoded) spaces_.memory.move(range, PhysicalAddress(r.address));
+      spaces_.memory.set_enabled(range, r.decoded);
     }
   }
 }

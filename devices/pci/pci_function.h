@@ -93,6 +93,17 @@ class PciFunction : public Device {
   bool intx() const { return (config_.bytes[PciRegister::kStatus] & 8) != 0; }
 
   const PciConfigState& config() const { return config_; }
+  /// What a base address register (6: of the ROM) says.
+  struct Region {
+    unsigned bar = 0;
+    bool io = false;
+    bool prefetchable = false;
+    bool is_64bit = false;
+    u64 size = 0;
+    u64 address = 0;
+    bool decoded = false;  ///< the range answers at this address
+  };
+  std::vector<Region> regions() const;
   const PciSpaces& spaces() const { return spaces_; }
 
   // --- Construction helpers, also for reusable parts such as Msix. ---

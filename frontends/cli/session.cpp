@@ -302,7 +302,7 @@ void Session::send_break() {
 }
 
 Result<void> Session::open_characters() {
-  std::vector<std::string> serial = options_.serial;
+  std::vector<std::string>& serial = options_.serial;
   if (serial.empty()) serial.push_back(options_.nographic ? "mon:stdio" : "null");
   if (serial.size() > 4)
     return error("there are four serial ports; {} -serial options were given", serial.size());

@@ -28,11 +28,18 @@ struct DriveInfo {
   CountedImage::Counts counts;  ///< since the medium is in
 };
 
+/// A character device, as QMP names it.
+struct CharacterInfo {
+  std::string label;     ///< serial0, parallel0, compat_monitor0
+  std::string filename;  ///< its host end
+};
+
 /// What the monitors ask of the program around the machine; functions may be empty.
 struct MonitorHost {
   std::string name;  ///< of the machine
   std::array<u8, 16> uuid{};
   u64 ram_bytes = 0;
+  std::vector<CharacterInfo> characters;
   std::function<std::vector<DriveInfo>()> drives;
   std::function<Result<void>(const std::string& drive, const std::string& file, bool force)> change;
   std::function<Result<void>(const std::string& drive, bool force)> eject;

@@ -104,6 +104,90 @@ QmpServer::Failure QmpServer::query_machine(const Json&, Json& result) {
   return {};
 }
 
+/// What `-machine` knows.
+QmpServer::Failure QmpServer::query_machines(const Json&, Json& result) {
+  result = Json::array();
+  for (const char* const name : {"pc", "q35"}) {
+    Json machine = {{"hotpluggable-cpus", false},
+                    {"name", name},
+                    {"numa-mem-supported", false},
+                    {"cpu-max", 1},
+                    {"deprecated", false}};
+    if (std::string_view(name) == "pc") machine["is-default"] = true;
+    result.push_back(std::move(machine));
+  }
+  return {};
+}
+
+namespace {
+/// PCI Code and ID Assignment Specification, 1; what a PC has.
+const char* class_name(u16 code) {
+  static constexpr std::pair<u16, const char*> kNames[] = {
+      {0x0101, "IDE controller"},   {0x0106, "SATA controller"},     {0x0108, "NVMe controller"},
+      {0x0100, "SCSI controller"},  {0x0200, "Ethernet controller"}, {0x0300, "VGA controller"},
+      {0x0401, "Audio controller"}, {0x0600, "Host bridge"},         {0x0601, "ISA bridge"},
+      {0x0680, "Bridge"},           {0x0c03, "USB controller"},      {0x0c05, "SMBus"}};
+  for (const auto& [known, name] : kNames) {
+    if (known == code) return name;
+  }
+  return nullptr;
+}
+}  // namespace
+
+QmpServer::Failure QmpServer::query_pci(const Json&, Json& result) {
+  Json devices = Json::array();
+  const PciBus& bus = monitor_.debugger().machine().board().pci();
+  for (unsigned number = 0; number < 256; ++number) {
+    const PciFunction* const f = bus.function_at(number);
+    if (f == nullptr) continue;
+    const auto word = [f](u8 offset) { return f->peek_config(offset, 2); };
+    const auto code = static_cast<u16>(word(PciRegister::kClass + 1));
+    Json device = {{"irq_pin", f->interrupt_pin()}, {"bus", 0}, {"qdev_id", ""}};
+    if (f->interrupt_pin() != 0) device["irq"] = f->peek_config(PciRegister::kInterruptLine, 1);
+    device["slot"] = number >> 3;
+    device["class_info"] = {{"class", code}};
+    if (const char* const name = class_name(code)) device["class_info"]["desc"] = name;
+    device["id"] = {{"device", word(PciRegister::kDevice)},
+                    {"subsystem-vendor", word(PciRegister::kSubsystemVendor)},
+                    {"vendor", word(PciRegister::kVendor)},
+                    {"subsystem", word(PciRegister::kSubsystem)}};
+    device["function"] = number & 7;
+    device["regions"] = Json::array();
+    for (const PciFunction::Region& r : f->regions()) {
+      Json region = Json::object();
+      if (!r.io) region = {{"prefetch", r.prefetchable}, {"mem_type_64", r.is_64bit}};
+      region["bar"] = r.bar;
+      region["size"] = r.size;
+      region["address"] = r.decoded ? static_cast<i64>(r.address) : -1;
+      region["type"] = r.io ? "io" : "memory";
+      device["regions"].push_back(std::move(region));
+    }
+    devices.push_back(std::move(device));
+  }
+  result = Json::array({{{"bus", 0}, {"devices", std::move(devices)}}});
+  return {};
+}
+
+QmpServer::Failure QmpServer::query_characters(const Json&, Json& result) {
+  result = Json::array();
+  for (const CharacterInfo& c : monitor_.host().characters) {
+    result.push_back({{"frontend-open", true}, {"filename", c.filename}, {"label", c.label}});
+  }
+  return {};
+}
+
+QmpServer::Failure QmpServer::query_mice(const Json&, Json& result) {
+  const bool tablet = monitor_.debugger().machine().board().tablet() != nullptr;
+  result = Json::array();
+  if (tablet) {
+    result.push_back(
+        {{"index", 1}, {"name", "Dragoman tablet"}, {"current", true}, {"absolute", true}});
+  }
+  result.push_back(
+      {{"index", 0}, {"name", "Dragoman mouse"}, {"current", !tablet}, {"absolute", false}});
+  return {};
+}
+
 QmpServer::Failure QmpServer::query_memory(const Json&, Json& result) {
   result = {{"base-memory", monitor_.host().ram_bytes}, {"plugged-memory", 0}};
   return {};

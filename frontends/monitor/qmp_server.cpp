@@ -124,34 +124,45 @@ QmpServer::QmpServer(Monitor& monitor, Send send) : monitor_(monitor), send_(std
 const std::vector<QmpServer::Command>& QmpServer::commands() {
   using Q = QmpServer;
   static const std::vector<Command> list = {
-      {"qmp_capabilities", &Q::capabilities, "enable"},
-      {"query-commands", &Q::query_commands, ""},
-      {"query-status", &Q::query_status, ""},
-      {"query-version", &Q::query_version, ""},
-      {"query-name", &Q::query_name, ""},
-      {"query-block", &Q::query_block, ""},
-      {"query-cpus-fast", &Q::query_cpus, ""},
-      {"query-kvm", &Q::query_kvm, ""},
-      {"query-uuid", &Q::query_uuid, ""},
-      {"query-target", &Q::query_target, ""},
-      {"query-current-machine", &Q::query_machine, ""},
-      {"query-memory-size-summary", &Q::query_memory, ""},
-      {"query-block-jobs", &Q::query_none, ""},
-      {"query-iothreads", &Q::query_none, ""},
-      {"stop", &Q::stop, ""},
-      {"cont", &Q::cont, ""},
-      {"system_reset", &Q::reset, ""},
-      {"system_powerdown", &Q::powerdown, ""},
-      {"inject-nmi", &Q::inject_nmi, ""},
-      {"quit", &Q::quit, ""},
-      {"screendump", &Q::screendump, "filename device head format"},
-      {"send-key", &Q::send_key, "keys hold-time"},
-      {"blockdev-change-medium", &Q::change_medium,
-       "device id filename format force read-only-mode"},
-      {"eject", &Q::eject, "device id force"},
-      {"human-monitor-command", &Q::human_monitor, "command-line cpu-index"},
-      {"pmemsave", &Q::pmemsave, "val size filename"},
-      {"memsave", &Q::memsave, "val size filename cpu-index"},
+      {{"qmp_capabilities", "enable?:[QMPCapability]", ""}, &Q::capabilities},
+      {{"query-commands", "", "[CommandInfo]"}, &Q::query_commands},
+      {{"query-qmp-schema", "", "[SchemaInfo]"}, &Q::query_schema},
+      {{"query-status", "", "StatusInfo"}, &Q::query_status},
+      {{"query-version", "", "VersionInfo"}, &Q::query_version},
+      {{"query-name", "", "NameInfo"}, &Q::query_name},
+      {{"query-block", "", "[BlockInfo]"}, &Q::query_block},
+      {{"query-cpus-fast", "", "[CpuInfoFast]"}, &Q::query_cpus},
+      {{"query-kvm", "", "KvmInfo"}, &Q::query_kvm},
+      {{"query-uuid", "", "UuidInfo"}, &Q::query_uuid},
+      {{"query-target", "", "TargetInfo"}, &Q::query_target},
+      {{"query-current-machine", "", "CurrentMachineParams"}, &Q::query_machine},
+      {{"query-machines", "", "[MachineInfo]"}, &Q::query_machines},
+      {{"query-memory-size-summary", "", "MemoryInfo"}, &Q::query_memory},
+      {{"query-pci", "", "[PciInfo]"}, &Q::query_pci},
+      {{"query-chardev", "", "[ChardevInfo]"}, &Q::query_characters},
+      {{"query-mice", "", "[MouseInfo]"}, &Q::query_mice},
+      {{"query-block-jobs", "", "[BlockJobInfo]"}, &Q::query_none},
+      {{"query-iothreads", "", "[IOThreadInfo]"}, &Q::query_none},
+      {{"query-yank", "", "[YankInstance]", true}, &Q::query_none},
+      {{"stop", "", ""}, &Q::stop},
+      {{"cont", "", ""}, &Q::cont},
+      {{"system_reset", "", ""}, &Q::reset},
+      {{"system_powerdown", "", ""}, &Q::powerdown},
+      {{"inject-nmi", "", ""}, &Q::inject_nmi},
+      {{"quit", "", ""}, &Q::quit},
+      {{"screendump", "filename:str device?:str head?:int format?:ImageFormat", ""},
+       &Q::screendump},
+      {{"send-key", "keys:[KeyValue] hold-time?:int", ""}, &Q::send_key},
+      {{"input-send-event", "device?:str head?:int events:[InputEvent]", ""}, &Q::input_send_event},
+      {{"blockdev-change-medium",
+        "device?:str id?:str filename:str format?:str force?:bool "
+        "read-only-mode?:BlockdevChangeReadOnlyMode",
+        ""},
+       &Q::change_medium},
+      {{"eject", "device?:str id?:str force?:bool", ""}, &Q::eject},
+      {{"human-monitor-command", "command-line:str cpu-index?:int", "str"}, &Q::human_monitor},
+      {{"pmemsave", "val:int size:int filename:str", ""}, &Q::pmemsave},
+      {{"memsave", "val:int size:int filename:str cpu-index?:int", ""}, &Q::memsave},
   };
   return list;
 }
@@ -170,10 +181,10 @@ void QmpServer::refuse(const Failure& failure, const Json* id) {
 
 void QmpServer::connected() {
   connected_ = true;
-  negotiated_ = in_string_ = escaped_ = too_long_ = false;
+  negotiated_ = out_of_band_ = in_string_ = escaped_ = too_long_ = false;
   depth_ = 0;
   input_.clear();
-  say({{"QMP", {{"version", version()}, {"capabilities", Json::array()}}}});
+  say({{"QMP", {{"version", version()}, {"capabilities", {"oob"}}}}});
 }
 
 void QmpServer::event(MachineEvent event) {
@@ -281,28 +292,25 @@ void QmpServer::execute(const Json& request) {
     return refuse({kGenericError, "QMP input must be a JSON object"}, nullptr);
   }
   const Json* id = request.contains("id") ? &request["id"] : nullptr;
-  if (negotiated_ && !request.contains("execute") && request.contains("exec-oob") &&
-      request["exec-oob"].is_string()) {
-    return refuse({kGenericError, fmt::format("The command {} does not support OOB",
-                                              request["exec-oob"].get<std::string>())},
-                  id);
-  }
+  // Every request is answered before the next one is read: out of band it is executed no sooner.
+  const bool out_of_band = out_of_band_ && request.contains("exec-oob");
+  const char* const verb = out_of_band ? "exec-oob" : "execute";
   for (const auto& [key, value] : request.items()) {
-    if (key != "execute" && key != "arguments" && key != "id") {
+    if (key != verb && key != "arguments" && key != "id") {
       return refuse({kGenericError, fmt::format("QMP input member '{}' is unexpected", key)}, id);
     }
   }
-  if (!request.contains("execute")) {
+  if (!request.contains(verb)) {
     return refuse({kGenericError, "QMP input lacks member 'execute'"}, id);
   }
-  if (!request["execute"].is_string()) {
-    return refuse({kGenericError, "QMP input member 'execute' must be a string"}, id);
+  if (!request[verb].is_string()) {
+    return refuse({kGenericError, fmt::format("QMP input member '{}' must be a string", verb)}, id);
   }
   const Json arguments = request.value("arguments", Json::object());
   if (!arguments.is_object()) {
     return refuse({kGenericError, "QMP input member 'arguments' must be an object"}, id);
   }
-  const std::string name = request["execute"].get<std::string>();
+  const std::string name = request[verb].get<std::string>();
   if (!negotiated_ && name != "qmp_capabilities") {
     return refuse({kCommandNotFound, "Expecting capabilities negotiation with 'qmp_capabilities'"},
                   id);
@@ -312,10 +320,12 @@ void QmpServer::execute(const Json& request) {
         {kCommandNotFound, "Capabilities negotiation is already complete, command ignored"}, id);
   }
   for (const Command& c : commands()) {
-    if (name != c.name) continue;
-    const std::string known = fmt::format(" {} ", c.arguments);
+    if (name != c.signature.name) continue;
+    if (out_of_band && !c.signature.out_of_band) {
+      return refuse({kGenericError, fmt::format("The command {} does not support OOB", name)}, id);
+    }
     for (const auto& [key, value] : arguments.items()) {
-      if (key.empty() || known.find(" " + key + " ") == std::string::npos) {
+      if (!qmp_takes(c.signature.arguments, key)) {
         return refuse({kGenericError, fmt::format("Parameter '{}' is unexpected", key)}, id);
       }
     }
@@ -336,25 +346,39 @@ void QmpServer::execute(const Json& request) {
 // --- Commands -----------------------------------------------------------------------------------
 
 QmpServer::Failure QmpServer::capabilities(const Json& arguments, Json&) {
+  bool out_of_band = false;
   if (arguments.contains("enable")) {
     if (!arguments["enable"].is_array()) {
       return {kGenericError, "Invalid parameter type for 'enable', expected: array"};
     }
-    for (const Json& capability : arguments["enable"]) {
+    for (std::size_t i = 0; i < arguments["enable"].size(); ++i) {
+      const Json& capability = arguments["enable"][i];
       if (!capability.is_string()) {
-        return {kGenericError, "Invalid parameter type for 'enable[0]', expected: string"};
+        return {kGenericError,
+                fmt::format("Invalid parameter type for 'enable[{}]', expected: string", i)};
       }
-      return {kGenericError,
-              fmt::format("Capability {} not available", capability.get<std::string>())};
+      if (capability != "oob") {
+        return {kGenericError, fmt::format("Parameter 'null' does not accept value '{}'",
+                                           capability.get<std::string>())};
+      }
+      out_of_band = true;
     }
   }
   negotiated_ = true;
+  out_of_band_ = out_of_band;
   return {};
 }
 
 QmpServer::Failure QmpServer::query_commands(const Json&, Json& result) {
   result = Json::array();
-  for (const Command& c : commands()) result.push_back({{"name", c.name}});
+  for (const Command& c : commands()) result.push_back({{"name", c.signature.name}});
+  return {};
+}
+
+QmpServer::Failure QmpServer::query_schema(const Json&, Json& result) {
+  std::vector<QmpSignature> signatures;
+  for (const Command& c : commands()) signatures.push_back(c.signature);
+  result = qmp_schema(signatures);
   return {};
 }
 
@@ -417,55 +441,6 @@ QmpServer::Failure QmpServer::screendump(const Json& arguments, Json&) {
             probe ? done.error().message
                   : fmt::format("failed to open file '{}': {}", path, probe.error().message)};
   }
-  return {};
-}
-
-QmpServer::Failure QmpServer::send_key(const Json& arguments, Json&) {
-  if (!arguments.contains("keys")) return {kGenericError, "Parameter 'keys' is missing"};
-  if (!arguments["keys"].is_array()) {
-    return {kGenericError, "Invalid parameter type for 'keys', expected: array"};
-  }
-  if (arguments.contains("hold-time")) {
-    ArgumentReader read(arguments);
-    (void)read.number("hold-time");  // keys are struck
-    if (!read.problem().empty()) return {kGenericError, read.problem()};
-  }
-  std::vector<std::string> names;
-  for (std::size_t i = 0; i < arguments["keys"].size(); ++i) {
-    const Json& key = arguments["keys"][i];
-    const auto bad = [&](const char* member, const char* type) {
-      return Failure{
-          kGenericError,
-          fmt::format("Invalid parameter type for 'keys[{}]{}', expected: {}", i, member, type)};
-    };
-    if (!key.is_object()) return bad("", "object");
-    for (const char* member : {"type", "data"}) {
-      if (!key.contains(member))
-        return {kGenericError, fmt::format("Parameter 'keys[{}].{}' is missing", i, member)};
-    }
-    if (!key["type"].is_string()) return bad(".type", "string");
-    if (key["type"] == "number") {
-      if (!key["data"].is_number_integer()) return bad(".data", "integer");
-      const std::string_view name = key_name_of_number(key["data"].get<i64>());
-      if (name.empty()) {
-        return {kGenericError,
-                fmt::format("Parameter 'data' does not accept value '{}'", key["data"].get<i64>())};
-      }
-      names.emplace_back(name);
-      continue;
-    }
-    if (key["type"] != "qcode") {
-      return {kGenericError, fmt::format("Parameter 'type' does not accept value '{}'",
-                                         key["type"].get<std::string>())};
-    }
-    if (!key["data"].is_string()) return bad(".data", "string");
-    names.push_back(key["data"].get<std::string>());
-    if (!key_by_name(names.back())) {
-      return {kGenericError,
-              fmt::format("Parameter 'data' does not accept value '{}'", names.back())};
-    }
-  }
-  if (auto done = monitor_.send_keys(names); !done) return {kGenericError, done.error().message};
   return {};
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "frontends/monitor/monitor.h"
+#include "frontends/monitor/qmp_schema.h"
 
 namespace dragoman {
 
@@ -33,9 +34,8 @@ class QmpServer {
   };
   using Handler = Failure (QmpServer::*)(const Json& arguments, Json& result);
   struct Command {
-    const char* name;
+    QmpSignature signature;
     Handler handler;
-    const char* arguments;  ///< names that may be given, separated by blanks
   };
   static const std::vector<Command>& commands();
   static Json version();
@@ -49,6 +49,7 @@ class QmpServer {
 
   Failure capabilities(const Json& arguments, Json& result);
   Failure query_commands(const Json& arguments, Json& result);
+  Failure query_schema(const Json& arguments, Json& result);
   Failure query_status(const Json& arguments, Json& result);
   Failure query_version(const Json& arguments, Json& result);
   Failure query_name(const Json& arguments, Json& result);
@@ -58,6 +59,10 @@ class QmpServer {
   Failure query_uuid(const Json& arguments, Json& result);
   Failure query_target(const Json& arguments, Json& result);
   Failure query_machine(const Json& arguments, Json& result);
+  Failure query_machines(const Json& arguments, Json& result);
+  Failure query_pci(const Json& arguments, Json& result);
+  Failure query_characters(const Json& arguments, Json& result);
+  Failure query_mice(const Json& arguments, Json& result);
   Failure query_memory(const Json& arguments, Json& result);
   Failure query_none(const Json& arguments, Json& result);
   Failure stop(const Json& arguments, Json& result);
@@ -68,6 +73,8 @@ class QmpServer {
   Failure quit(const Json& arguments, Json& result);
   Failure screendump(const Json& arguments, Json& result);
   Failure send_key(const Json& arguments, Json& result);
+  Failure input_send_event(const Json& arguments, Json& result);
+  static Failure read_key(const Json& key, const std::string& path, std::string& name);
   Failure change_medium(const Json& arguments, Json& result);
   Failure eject(const Json& arguments, Json& result);
   Failure human_monitor(const Json& arguments, Json& result);
@@ -80,12 +87,15 @@ class QmpServer {
   std::string input_;
   bool connected_ = false;
   bool negotiated_ = false;
+  bool out_of_band_ = false;  ///< `exec-oob` was negotiated
   bool too_long_ = false;
   int depth_ = 0;
   bool in_string_ = false;
   bool escaped_ = false;
   char quote_ = '"';  ///< of the string that is being received
   bool reset_by_host_ = false;
+  u8 buttons_ = 0;                  ///< held by input-send-event
+  std::array<u32, 2> tablet_at_{};  ///< where it left the absolute pointer
 };
 
 }  // namespace dragoman

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <optional>
 
+#include "frontends/cli/nearest.h"
 #include "frontends/cli/options.h"
 
 namespace dragoman {
@@ -34,6 +35,14 @@ Result<TraceFormat> format_of(std::string_view name) {
   if (name == "json") return TraceFormat::kJson;
   if (name == "chrome" || name == "perfetto") return TraceFormat::kChrome;
   return error("'format={}' in -trace: use html, json or chrome", name);
+}
+
+std::optional<TraceFormat> format_by_name(std::string_view path) {
+  if (path.ends_with(".html") || path.ends_with(".htm")) return TraceFormat::kHtml;
+  if (path.ends_with(".trace.json") || path.ends_with(".perfetto.json"))
+    return TraceFormat::kChrome;
+  if (path.ends_with(".json")) return TraceFormat::kJson;
+  return std::nullopt;
 }
 
 /// "A-B", hexadecimal with or without 0x, or decimal numbers; "A+N" is N bytes.
@@ -68,12 +77,9 @@ Result<TraceOptions> parse_trace_options(std::string_view text) {
   options.path = values.take("file").value_or("");
   if (options.path.empty())
     return error("-trace {} names no file; write it first, such as -trace out.html", text);
-  const std::string_view path = options.path;
-  if (path.ends_with(".trace.json") || path.ends_with(".perfetto.json")) {
-    options.format = TraceFormat::kChrome;
-  } else if (path.ends_with(".json")) {
-    options.format = TraceFormat::kJson;
-  }
+  const auto by_name = format_by_name(options.path);
+  if (by_name) options.format = *by_name;
+  bool format_given = false;
   bool rings_given = false;
   while (const auto item = values.take_first()) {
     const auto& [key, value] = *item;
@@ -81,6 +87,7 @@ Result<TraceOptions> parse_trace_options(std::string_view text) {
       auto format = format_of(value);
       if (!format) return format.error();
       options.format = *format;
+      format_given = true;
     } else if (key == "limit" || key == "events") {
       const u64 most = key == "limit" ? kMostTranslations : kMostEvents;
       const auto number = number_of(value);
@@ -117,6 +124,19 @@ Result<TraceOptions> parse_trace_options(std::string_view text) {
           "ring, cr3, events, counters, samples",
           key, value);
     }
+  }
+  if (!by_name && !format_given) {
+    const std::size_t dot = options.path.find_last_of("./");
+    const bool ending = dot != std::string::npos && options.path[dot] == '.';
+    const std::string nearest =
+        ending ? nearest_word(options.path.substr(dot), {".html", ".json"}) : "";
+    return error(
+        "the name '{}' in -trace does not tell the format{}; let it end in .html (a page), .json "
+        "(data) or .trace.json (for Perfetto), or add ,format=html, json or chrome",
+        options.path,
+        nearest.empty()
+            ? ""
+            : fmt::format(" (did you mean '{}'?)", options.path.substr(0, dot) + nearest));
   }
   return options;
 }

@@ -131,6 +131,27 @@ TEST_F(Ich9Test, WatchdogResetsTheBoard) {
   EXPECT_EQ(resets, 1u);
 }
 
+TEST_F(Ich9Test, WatchdogIgnoresInitialValuesBelowFour) {
+  const auto reloaded = [&](u32 initial) {
+    out(kTco + 0x12, initial, 2);
+    out(kTco, 1, 2);
+    return in(kTco, 2);
+  };
+  for (const u32 ignored : {0u, 1u, 2u, 3u, 0xfc00u}) {
+    EXPECT_EQ(reloaded(ignored), 4u) << "as after a reset";
+  }
+  EXPECT_EQ(reloaded(5), 5u);
+  EXPECT_EQ(reloaded(3), 5u);
+  EXPECT_EQ(reloaded(0x200), 0x200u) << "each byte alone would be ignored";
+  EXPECT_EQ(reloaded(4), 4u);
+  out(kTco + 0x12, 0, 2);
+  out(kTco, 1, 2);
+  out(kTco + 0x08, 0, 2);  // counts: no timer of 0 ticks may come again and again at one moment
+  pass(4 * kTick + kTick / 2);
+  EXPECT_EQ(in(kTco + 4, 2), 8u);
+  EXPECT_EQ(in(kTco, 2), 4u) << "half a tick into the second round";
+}
+
 TEST_F(Ich9Test, WatchdogWithoutReboot) {
   EXPECT_EQ(memory.read(PhysicalAddress(kRcba + 0x3410), 4), 0u);
   memory.write(PhysicalAddress(kRcba + 0x3410), 4, 0xffffffff);

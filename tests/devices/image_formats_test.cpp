@@ -206,6 +206,13 @@ TEST_F(ImageOpening, SaysWhatItDoesNotKnow) {
   EXPECT_NE(open_error(path("image")).find("extended_l2"), std::string::npos);
   create("qcow2 -o data_file=" + path("data"));
   EXPECT_NE(open_error(path("image")).find("another file"), std::string::npos);
+  create("parallels");
+  EXPECT_NE(open_error(path("image")).find("Parallels"), std::string::npos);
+  std::vector<u8> old(1024);  // the first version of the format, which qemu-img does not write
+  const std::string_view magic = "WithoutFreeSpace";
+  std::copy(magic.begin(), magic.end(), old.begin());
+  write_file(path("image"), old);
+  EXPECT_NE(open_error(path("image")).find("Parallels"), std::string::npos);
   create("vhdx");
   EXPECT_NE(open_error(path("image")).find("VHDX"), std::string::npos);
   create("qcow2");

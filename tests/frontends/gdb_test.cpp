@@ -145,6 +145,56 @@ TEST_P(Gdb, ReadsStayFastWhereWritesAreWatched) {
   }
 }
 
+TEST_P(Gdb, WritesBesideAWatchStayInHostCode) {
+  for (const char* const watch : {"2,810,8", "3,810,8", "4,7f8,8"}) {
+    ASSERT_EQ(ask(fmt::format("Z{}", watch)), "OK");
+    ASSERT_EQ(ask(fmt::format("Z1,{:x},1", kWriteQuad)), "OK");
+    go("c");
+    EXPECT_EQ(pc(), kWriteQuad) << watch;
+    EXPECT_TRUE(pc_.debugger().cpu().frame.shadow->entry(0).writable_but_watched(0x800, 8));
+    if (GetParam()) {
+      const std::string counts = pc_.machine().translator_statistics();
+      const std::size_t at = counts.find("handlers called from host code: ");
+      ASSERT_NE(at, std::string::npos) << counts;
+      EXPECT_LT(std::stoul(counts.substr(at + 32)), 10'000u) << watch;
+    }
+    ASSERT_EQ(ask(fmt::format("z{}", watch)), "OK");
+    pc_.debugger().cpu().state.rip() = kLoop;  // once more
+    pc_.debugger().cpu().state.regs[kRcx] = 100'000;
+    pc_.debugger().registers_changed();
+    ASSERT_EQ(ask(fmt::format("z1,{:x},1", kWriteQuad)), "OK");
+  }
+}
+
+TEST_P(Gdb, WatchesVariablesBesideCode) {
+  ASSERT_EQ(ask(fmt::format("Z1,{:x},1", kLoop)), "OK");
+  go("c");
+  ASSERT_EQ(ask(fmt::format("z1,{:x},1", kLoop)), "OK");
+  // 5000h: inc qword [5800h]; mov [5810h], rcx; dec rcx; jnz 5000h; ud2
+  ASSERT_EQ(ask("M5000,17:48ff04250058000048890c251058000048ffc975eb0f0b"), "OK");
+  const auto again = [&](u64 turns) {
+    pc_.debugger().cpu().state.rip() = 0x5000;
+    pc_.debugger().cpu().state.regs[kRcx] = turns;
+    pc_.debugger().registers_changed();
+  };
+  again(10'000);
+  ASSERT_EQ(ask("Z1,5015,1"), "OK");
+  go("c");
+  EXPECT_EQ(pc(), 0x5015u);
+  EXPECT_EQ(quad(0x5800), 10'000u);
+  for (const char* const watch : {"2,5814,1", "4,5810,8"}) {
+    ASSERT_EQ(ask(fmt::format("Z{}", watch)), "OK");
+    again(3);
+    for (u64 left = 3; left >= 1; --left) {
+      EXPECT_NE(go("c").find("watch:581"), std::string::npos) << watch << " " << left;
+      EXPECT_EQ(quad(0x5810), left);
+    }
+    EXPECT_EQ(go("c").find("watch"), std::string::npos);
+    EXPECT_EQ(pc(), 0x5015u);
+    ASSERT_EQ(ask(fmt::format("z{}", watch)), "OK");
+  }
+}
+
 TEST_P(Gdb, StepsOneIterationOfARepeatedInstruction) {
   ASSERT_EQ(ask(fmt::format("Z1,{:x},1", kRepMovs)), "OK");
   go("c");

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <random>
 
 #include "frontends/monitor/key_names.h"
@@ -154,6 +155,90 @@ TEST_F(Qmp, TellsAboutTheMachine) {
   EXPECT_EQ(answer("inject-nmi"), "{}");
 }
 
+TEST_F(Qmp, DescribesEveryTypeItNames) {
+  negotiate();
+  const Json schema = one(R"({"execute":"query-qmp-schema"})")["return"];
+  std::map<std::string, Json> types;
+  for (const Json& info : schema) {
+    EXPECT_TRUE(types.emplace(info["name"], info).second) << info;
+  }
+  const auto named = [&](const Json& name) { EXPECT_TRUE(types.contains(name)) << name; };
+  for (const Json& info : schema) {
+    for (const char* reference : {"arg-type", "ret-type", "element-type"}) {
+      if (info.contains(reference)) named(info[reference]);
+    }
+    if (info["meta-type"] != "object") continue;
+    bool tagged = !info.contains("tag");
+    for (const Json& member : info["members"]) {
+      named(member["type"]);
+      tagged |= info.contains("tag") && member["name"] == info["tag"];
+    }
+    EXPECT_TRUE(tagged) << info;
+    for (const Json& variant : info.value("variants", Json::array())) named(variant["type"]);
+  }
+  for (const Json& command : one(R"({"execute":"query-commands"})")["return"]) {
+    EXPECT_EQ(types[command["name"]]["meta-type"], "command") << command;
+  }
+  for (const char* event : {"STOP", "RESUME", "RESET", "POWERDOWN", "SHUTDOWN"}) {
+    EXPECT_EQ(types[event]["meta-type"], "event") << event;
+  }
+}
+
+TEST_F(Qmp, ExecutesOutOfBandOnceThatIsAskedFor) {
+  EXPECT_EQ(messages()[0]["QMP"]["capabilities"], Json::array({"oob"}));
+  EXPECT_EQ(problem(R"({"execute":"qmp_capabilities","arguments":{"enable":["fly"]}})"),
+            "GenericError: Parameter 'null' does not accept value 'fly'");
+  EXPECT_EQ(one(R"({"execute":"qmp_capabilities","arguments":{"enable":["oob"]}})")["return"],
+            Json::object());
+  EXPECT_EQ(one(R"({"exec-oob":"query-yank","id":3})")["return"], Json::array());
+  EXPECT_EQ(problem(R"({"exec-oob":"stop"})"),
+            "GenericError: The command stop does not support OOB");
+  server_.connected();
+  negotiate();
+  EXPECT_EQ(problem(R"({"exec-oob":"query-yank"})"),
+            "GenericError: QMP input member 'exec-oob' is unexpected");
+}
+
+TEST_F(Qmp, SendsSingleInputEvents) {
+  negotiate();
+  const auto send = [&](const std::string& events) {
+    return problem(
+        fmt::format(R"({{"execute":"input-send-event","arguments":{{"events":[{}]}}}})", events));
+  };
+  const std::string left = R"({"type":"btn","data":{"down":true,"button":"left"}})";
+  EXPECT_EQ(send(left), "GenericError: VM not running");
+  pc_.debugger().resume();
+  std::vector<std::array<int, 4>> moves;
+  pc_.machine().board().mouse().set_gate([&](int dx, int dy, int dz, int mask) {
+    moves.push_back({dx, dy, dz, mask});
+    return false;
+  });
+  std::vector<std::pair<Key, bool>> keys;
+  pc_.machine().board().keyboard().set_gate([&](Key key, bool pressed) {
+    keys.emplace_back(key, pressed);
+    return false;
+  });
+  const std::string right = R"({"type":"rel","data":{"axis":"x","value":5}})";
+  const std::string down = R"({"type":"rel","data":{"axis":"y","value":-7}})";
+  EXPECT_EQ(send(right + "," + down + "," + left), R"({"return":{}})");
+  EXPECT_EQ(send(R"({"type":"btn","data":{"down":true,"button":"middle"}})"), R"({"return":{}})");
+  EXPECT_EQ(send(R"({"type":"btn","data":{"down":true,"button":"wheel-down"}})"),
+            R"({"return":{}})");
+  EXPECT_EQ(send(R"({"type":"btn","data":{"down":false,"button":"left"}},)" + right),
+            R"({"return":{}})");
+  const std::vector<std::array<int, 4>> expected = {{5, -7, 0, -1}, {0, 0, 0, 1}, {0, 0, 0, 5},
+                                                    {0, 0, 1, -1},  {0, 0, 0, 4}, {5, 0, 0, -1}};
+  EXPECT_EQ(moves, expected);
+  EXPECT_EQ(send(R"({"type":"key","data":{"down":true,"key":{"type":"qcode","data":"f1"}}})"),
+            R"({"return":{}})");
+  ASSERT_EQ(keys.size(), 1u);
+  EXPECT_EQ(keys[0], std::pair(*key_by_name("f1"), true));
+  // Nothing of a request that is wrong somewhere takes effect; there is no tablet.
+  EXPECT_EQ(send(left + R"(,{"type":"abs","data":{"axis":"x","value":1}})"),
+            "GenericError: Input handler not found for event type abs");
+  EXPECT_EQ(moves.size(), expected.size());
+}
+
 // What QEMU 7.2 answers to the same.
 TEST_F(Qmp, ChecksArguments) {
   negotiate();
@@ -161,7 +246,7 @@ TEST_F(Qmp, ChecksArguments) {
     return problem(fmt::format(R"({{"execute":"{}","arguments":{}}})", command, arguments));
   };
   EXPECT_EQ(problem(R"({"exec-oob":"query-status"})"),
-            "GenericError: The command query-status does not support OOB");
+            "GenericError: QMP input member 'exec-oob' is unexpected");
   EXPECT_EQ(said("human-monitor-command", R"({"command-line":"info name","cpu-index":9})"),
             "GenericError: Parameter 'cpu-index' expects a CPU number");
   EXPECT_EQ(said("screendump", R"({"filename":"/tmp/x","device":"d"})"),

@@ -33,6 +33,16 @@ TEST(TraceOptions, FormatFollowsTheName) {
   EXPECT_EQ(parse_trace_options("a.json")->format, TraceFormat::kJson);
   EXPECT_EQ(parse_trace_options("a.trace.json")->format, TraceFormat::kChrome);
   EXPECT_EQ(parse_trace_options("a,format=chrome")->format, TraceFormat::kChrome);
+  EXPECT_EQ(parse_trace_options("a.pdf,format=html")->format, TraceFormat::kHtml);
+  EXPECT_EQ(parse_trace_options("a.htm")->format, TraceFormat::kHtml);
+  for (const char* name : {"x.pdf", "x", "./x", "a.html/x", "x.html.gz"}) {
+    const auto o = parse_trace_options(name);
+    ASSERT_FALSE(o.ok()) << name;
+    EXPECT_NE(o.error().message.find(".trace.json"), std::string::npos) << o.error().message;
+    EXPECT_EQ(o.error().message.find("did you mean"), std::string::npos) << o.error().message;
+  }
+  EXPECT_NE(parse_trace_options("b/x.htlm").error().message.find("did you mean 'b/x.html'?"),
+            std::string::npos);
 }
 
 TEST(TraceOptions, FiltersChoose) {
