@@ -89,6 +89,20 @@ void Cpu::set_rflags(u32 value) {
   if (admits || (changed & (kFlagTf | kFlagRf | kFlagVif | kFlagVip))) set_attention_check();
 }
 
+bool Cpu::in_window() {
+  if (translation_ == nullptr || mode_.code_bits != 64) return false;
+  if (state.cpl != 3 && (state.cpl != 0 || state.rip() >= LinearWindow::kLowBytes)) return false;
+  return frame.window_table == frame.shadow || translation_->show_in_window(*this);
+}
+
+// A kernel may be about to change more, and does without until its mode is looked at again.
+void Cpu::update_window() {
+  if (!(mode_key_ & kModeKeyWindow) || frame.window_table == frame.shadow) return;
+  if (state.cpl == 3 && in_window()) return;
+  mode_key_ &= ~kModeKeyWindow;
+  update_fetch_context();
+}
+
 void Cpu::update_mode() {
   const bool protect = protected_mode();
   const bool v86_mode = v86();

@@ -490,19 +490,9 @@ class Cpu final : public CpuPins, public CodeWriteListener, public WriteCacheLis
   void note_flush(ShadowFlush what, u64 linear = 0);
   /// Code that may run now reaches memory through a LinearWindow: that of user programs, and of
   /// kernels at low addresses, such as what unpacks Linux.
-  bool in_window() {
-    if (translation_ == nullptr || mode_.code_bits != 64) return false;
-    if (state.cpl != 3 && (state.cpl != 0 || state.rip() >= LinearWindow::kLowBytes)) return false;
-    return frame.window_table == frame.shadow || translation_->show_in_window(*this);
-  }
-  /// Translations were dropped: the window must be true again before such code goes on. A kernel
-  /// may be about to change more, and does without until its mode is looked at again.
-  void update_window() {
-    if (!(mode_key_ & kModeKeyWindow) || frame.window_table == frame.shadow) return;
-    if (state.cpl == 3 && in_window()) return;
-    mode_key_ &= ~kModeKeyWindow;
-    update_fetch_context();
-  }
+  bool in_window();
+  /// Translations were dropped: the window must be true again before such code goes on.
+  void update_window();
   [[nodiscard]] bool access_slow(u64 linear, void* data, unsigned size, AccessType type,
                                  Privilege privilege, unsigned segment, bool write_intent);
   void access_page(u64 linear, void* data, unsigned size, AccessType type, const PageWalk& walk);

@@ -4,13 +4,16 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <sstream>
@@ -55,13 +58,38 @@ std::map<u64, std::vector<SharedView>> shared_views() {
   return all;
 }
 
-bool own_views(const std::vector<SharedView>& views) {
-  u64 bytes = 0;
-  for (const SharedView& view : views) bytes = std::max(bytes, view.offset + view.bytes);
-  void* mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                      MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (mapped == MAP_FAILED) return false;
-  u8* own = static_cast<u8*>(mapped);
+/// Descriptors of the nameless file with this inode.
+std::vector<int> descriptors_of(u64 inode) {
+  std::vector<int> found;
+  std::error_code problem;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd", problem)) {
+    const int number = std::atoi(entry.path().filename().c_str());
+    struct stat status;
+    if (fstat(number, &status) == 0 && status.st_ino == inode && S_ISREG(status.st_mode) &&
+        status.st_nlink == 0) {
+      found.push_back(number);
+    }
+  }
+  return found;
+}
+
+/// What a file holds; where it has nothing yet, reading its pages would give them memory.
+bool copy_file(int from, u8* to) {
+  off_t at = 0;
+  while ((at = lseek(from, at, SEEK_DATA)) >= 0) {
+    const off_t end = lseek(from, at, SEEK_HOLE);
+    while (at < end) {
+      const ssize_t got = pread(from, to + at, static_cast<std::size_t>(end - at), at);
+      if (got <= 0) return false;
+      at += got;
+    }
+  }
+  return errno == ENXIO;  // no data behind
+}
+
+void copy_views(std::vector<SharedView> views, u8* to) {
+  std::sort(views.begin(), views.end(),
+            [](const SharedView& a, const SharedView& b) { return a.offset < b.offset; });
   u64 copied = 0;  // views may overlap; what the first ones showed is not copied again
   for (const SharedView& view : views) {
     const u64 end = view.offset + view.bytes;
@@ -73,9 +101,26 @@ bool own_views(const std::vector<SharedView>& views) {
       const u8* page = view.begin + at;
       const u64 length = std::min(kPageSize, view.bytes - at);
       const bool zero = page[0] == 0 && std::memcmp(page, page + 1, length - 1) == 0;
-      if (!zero) std::memcpy(own + view.offset + at, page, length);
+      if (!zero) std::memcpy(to + view.offset + at, page, length);
     }
     copied = std::max(copied, end);
+  }
+}
+
+bool own_views(u64 inode, const std::vector<SharedView>& views) {
+  u64 bytes = 0;
+  for (const SharedView& view : views) bytes = std::max(bytes, view.offset + view.bytes);
+  // A file, of which more views can be made later on (memory/linear_window.h).
+  const std::vector<int> descriptors = descriptors_of(inode);
+  const int file = memfd_create("copy", MFD_CLOEXEC);
+  if (file < 0 || ftruncate(file, static_cast<off_t>(bytes)) != 0) return false;
+  void* mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file, 0);
+  if (mapped == MAP_FAILED) return false;
+  u8* own = static_cast<u8*>(mapped);
+  if (descriptors.empty()) {
+    copy_views(views, own);
+  } else if (!copy_file(descriptors.front(), own)) {
+    return false;
   }
   for (const SharedView& view : views) {
     // Old size 0 makes a further view of shared memory (mremap(2)).
@@ -85,7 +130,10 @@ bool own_views(const std::vector<SharedView>& views) {
     }
     if (mprotect(view.begin, view.bytes, view.protection) != 0) return false;
   }
-  return munmap(own, bytes) == 0;
+  for (const int number : descriptors) {
+    if (dup2(file, number) != number) return false;
+  }
+  return close(file) == 0 && munmap(own, bytes) == 0;
 }
 
 /// Without SIGPIPE: the other side may have died.
@@ -128,7 +176,7 @@ pid_t copy_process() {
 
 bool own_shared_memory() {
   for (const auto& [inode, views] : shared_views()) {
-    if (!own_views(views)) return false;
+    if (!own_views(inode, views)) return false;
   }
   return true;
 }
