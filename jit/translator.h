@@ -201,8 +201,7 @@ class Translator final : public Translation, private HostFaultHandler {
   ExitRecord state_exit_, no_target_exit_;
   std::unique_ptr<LinearWindow> window_;
   bool window_tried_ = false;
-  u64 window_taken_ = 0;       ///< CpuState::instructions when it got its owner
-  u64 window_pages_then_ = 0;  ///< pages it showed for the one before
+  u64 window_taken_ = 0;  ///< CpuState::instructions when it got its owner
   /// Whose user code would like to have it, and since when.
   const ShadowTable* window_candidate_ = nullptr;
   u64 candidate_since_ = 0;

@@ -1,14 +1,16 @@
 // Superblocks of user programs access memory through a LinearWindow: whose pages it shows, and what
 // becomes of accesses it does not serve.
+#include <algorithm>
+
 #include "jit/translator.h"
 
 namespace dragoman {
 namespace {
 
-/// What changing the owner costs, in guest instructions: that many pass before it changes again for
-/// every page it showed, and at least so many.
+/// What changing the owner costs the old one when it comes back, in guest instructions: so many
+/// pass before it changes again, for every page that is shown.
 constexpr u64 kInstructionsPerPage = 250'000;
-constexpr u64 kLeastInstructions = 20'000'000;
+constexpr u64 kLeastInstructions = 20'000'000, kMostInstructions = 200'000'000;
 
 /// Pages around one that faults that are shown with it when they follow each other in the pool.
 constexpr u64 kAround = 16;
@@ -49,7 +51,8 @@ bool Translator::may_take_window(const ShadowTable& table) {
   if (now - candidate_since_ < options_.instructions_before_window) return false;
   if (window_ == nullptr || window_->owner() == nullptr || options_.instructions_before_window == 0)
     return true;
-  const u64 wait = std::max(kLeastInstructions, window_pages_then_ * kInstructionsPerPage);
+  const u64 wait =
+      std::clamp(window_->pages() * kInstructionsPerPage, kLeastInstructions, kMostInstructions);
   return now - window_taken_ >= wait;
 }
 
@@ -69,7 +72,6 @@ bool Translator::show_in_window(Cpu& cpu) {
             "programs run slower.");
     }
     if (window_ == nullptr) return false;
-    window_pages_then_ = window_->pages();
     window_taken_ = cpu.state.instructions;
     window_->give_to(&table);
     receive_host_faults();
