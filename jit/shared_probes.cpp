@@ -501,25 +501,38 @@ class Grouper {
         break;
     }
     for (unsigned r = 0; r < 16; ++r) {
-      if (p.registers_written >> r & 1) regs[r] = fresh(leaves_bounded(p, r, regs[r]));
+      if (p.registers_written >> r & 1) regs[r] = fresh(leaves_bounded(p, r));
     }
   }
-  /// What the instruction writes to a register has 32 bits, zero- or sign-extended to 64.
-  static bool leaves_bounded(const PlannedInstruction& p, unsigned gpr, const Value& before) {
+  /// What the instruction writes to a register has 32 bits, zero- or sign-extended to 64, whatever
+  /// its operands are: some others leave all 64 as they were (BSF of 0, CMPXCHG, shifts by 0).
+  static bool leaves_bounded(const PlannedInstruction& p, unsigned gpr) {
     if (p.how == Emission::kLea) return p.insn->operand_size == 4;
     if (p.how != Emission::kCopied || p.uses.count == 0 ||
         p.uses.list[0].gpr != static_cast<i8>(gpr))
       return false;
-    switch (p.uses.list[0].bytes) {
-      case 4:
-        return true;
-      case 8: {
-        const Operation operation = row(p.insn->row).operation;
-        return operation == Operation::kMovzx || operation == Operation::kMovsx ||
-               operation == Operation::kMovsxd;
-      }
+    const u8 bytes = p.uses.list[0].bytes;
+    switch (row(p.insn->row).operation) {
+      case Operation::kMovzx:
+      case Operation::kMovsx:
+      case Operation::kMovsxd:
+        return bytes >= 4;
+      case Operation::kMov:
+      case Operation::kAdd:
+      case Operation::kSub:
+      case Operation::kAdc:
+      case Operation::kSbb:
+      case Operation::kAnd:
+      case Operation::kOr:
+      case Operation::kXor:
+      case Operation::kNot:
+      case Operation::kNeg:
+      case Operation::kInc:
+      case Operation::kDec:
+      case Operation::kImul:
+        return bytes == 4;
       default:
-        return before.bounded && before.offset == 0;
+        return false;
     }
   }
 

@@ -414,12 +414,10 @@ bool Translator::run(Cpu& cpu, Block& block, u64 budget) {
     if (Block* head = exit->region->head; !exit->region->dead) promote(*head, *exit->region);
     return true;
   }
-  if (exit->kind == ExitKind::kRetired) {
-    note_running(*exit->region);
-    cpu.look_for_window();
-  }
+  if (exit->kind == ExitKind::kRetired) note_running(*exit->region);
   if (exit->kind < ExitKind::kNoTarget) {
     cpu.state.rip() = exit->rip;
+    if (exit->kind == ExitKind::kRetired) cpu.look_for_window();
     if (exit->jump != nullptr) {
       pending_exit_ = exit;
       pending_context_ = cpu.fetch_context();

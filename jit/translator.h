@@ -52,9 +52,9 @@ struct TranslatorAccess {
   }
   /// The same, found out by a walk of the page tables if that shows nowhere; null where a fetch
   /// would fault or leave a trace. 64-bit code only.
-  /// A page of user code as the LinearWindow should show it, by a walk that leaves no trace.
-  static std::optional<LinearWindow::Page> window_page(Cpu& cpu, u64 linear_page, u64& page_bytes);
   static const ShadowTable::Fetch* fetch_quietly(Cpu& cpu, u64 linear);
+  /// A page as the LinearWindow should show it, by a walk that leaves no trace.
+  static std::optional<LinearWindow::Page> window_page(Cpu& cpu, u64 linear_page, u64& page_bytes);
   /// Translations may be kept in the table, and shown in a window.
   static bool filled(const Cpu& cpu, const ShadowTable& table) {
     return !cpu.spaces_->never_filled(table);

@@ -1,5 +1,5 @@
-// Superblocks of user programs access memory through a LinearWindow: whose pages it shows, and what
-// becomes of accesses it does not serve.
+// Code of user programs, and of kernels at low addresses, accesses memory through a LinearWindow:
+// whose pages it shows, and what becomes of accesses it does not serve.
 #include <algorithm>
 
 #include "jit/translator.h"
@@ -41,7 +41,7 @@ u64 linear_address(const Site& site, const CpuState& state) {
 
 }  // namespace
 
-/// It goes to whoever runs user code for some time, and not to programs that take turns soon.
+/// It goes to whoever runs for some time, and not to programs that take turns soon.
 bool Translator::may_take_window(const ShadowTable& table) {
   const u64 now = cpu_.state.instructions;
   if (window_candidate_ != &table) {

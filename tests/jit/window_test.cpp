@@ -312,5 +312,19 @@ TEST(Window, Indexes) {
   }
 }
 
+// BSF of 0 may leave all of its register: an index from there can be anything.
+TEST(Window, IndexThatStaysWide) {
+  UserPair pair;
+  NEEDS_WINDOW(pair);
+  pair.set(kRbx, kHigh + L::kData + 0x1000);
+  pair.set(kRdi, u64{0x4e} << 40);
+  Bytes body;
+  body({0x31, 0xd2, 0x31, 0xc0, 0x41, 0x83, 0xfb,
+        0x50});                                // xor edx, edx; xor eax, eax; cmp r11d, 80
+  body({0x48, 0x0f, 0x44, 0xc7});              // cmove rax, rdi
+  body({0x0f, 0xbc, 0xc2, 0x01, 0x0c, 0x03});  // bsf eax, edx; add [rbx+rax], ecx
+  pair.loop(body);
+}
+
 }  // namespace
 }  // namespace dragoman
