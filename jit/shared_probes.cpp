@@ -162,10 +162,11 @@ class Grouper {
       values.registers[r] = constants_ >> r & 1 ? entry_value(r) : fresh();
     if (index == 0) return values;
     const Values* first = nullptr;
+    bool forgets = false;
     u32 same = 0xffff;  // registers that all ways bring with the same value
     for (const Edge& e : edges_to_[index]) {
       if (dominators_[e.from] >> index & 1) {
-        same &= ~written_in_loop(index, e);
+        same &= ~written_in_loop(index, e, forgets);
         continue;
       }
       if (e.from >= index) {
@@ -183,14 +184,20 @@ class Grouper {
         if (from.registers[r] != first->registers[r]) same &= ~(1u << r);
       }
     }
+    if (forgets) values.groups.clear();
     for (unsigned r = 0; r < 16 && first != nullptr; ++r) {
       if (same >> r & 1) values.registers[r] = first->registers[r];
     }
     return values;
   }
+  /// Behind it no page that was looked up before is sure.
+  static bool forgets_groups(const PlannedInstruction& p) {
+    return p.how == Emission::kInterpreted || p.how == Emission::kLoadSegment ||
+           p.how == Emission::kSwapGs;
+  }
   /// Registers written on ways round the loop from `head` that the edge `back` closes. Blocks go on
-  /// behind branches out of the loop.
-  u32 written_in_loop(std::size_t head, const Edge& back) const {
+  /// behind branches out of the loop. `forgets`: some instruction there does.
+  u32 written_in_loop(std::size_t head, const Edge& back, bool& forgets) const {
     std::vector<unsigned> executed(plan_.blocks.size());  // instructions on such a way
     std::vector<Edge> open = {back};
     while (!open.empty()) {
@@ -203,8 +210,11 @@ class Grouper {
     }
     u32 written = 0;
     for (std::size_t i = 0; i < plan_.blocks.size(); ++i) {
-      for (unsigned k = 0; k < executed[i]; ++k)
-        written |= plan_.blocks[i].instructions[k].registers_written;
+      for (unsigned k = 0; k < executed[i]; ++k) {
+        const PlannedInstruction& p = plan_.blocks[i].instructions[k];
+        written |= p.registers_written;
+        forgets |= forgets_groups(p);
+      }
     }
     return written;
   }
