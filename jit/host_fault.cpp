@@ -1,17 +1,21 @@
 #include "jit/host_fault.h"
 
 #include <signal.h>
-#include <sys/auxv.h>
 #include <ucontext.h>
+
+#include <array>
+#include <mutex>
 
 namespace dragoman {
 namespace {
 
 thread_local HostFaultHandler* current_handler = nullptr;
-thread_local u64 gs_base = 0;
 
+/// Faults of accesses come as SIGSEGV; as SIGBUS (#SS) where an address off RBP or RSP is not
+/// canonical.
+constexpr std::array kSignals = {SIGSEGV, SIGBUS};
 /// What was installed before; signal handlers belong to the whole process.
-struct sigaction previous;
+std::array<struct sigaction, kSignals.size()> previous;
 
 void on_fault(int number, siginfo_t* info, void* context) {
   auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
@@ -22,43 +26,38 @@ void on_fault(int number, siginfo_t* info, void* context) {
     registers[REG_R15] = static_cast<greg_t>(fault.scratch);
     return;
   }
-  if ((previous.sa_flags & SA_SIGINFO) != 0 && previous.sa_sigaction != nullptr) {
-    previous.sa_sigaction(number, info, context);
+  const struct sigaction& before = previous[number == kSignals[0] ? 0 : 1];
+  if ((before.sa_flags & SA_SIGINFO) != 0 && before.sa_sigaction != nullptr) {
+    before.sa_sigaction(number, info, context);
     return;
   }
   // A fault of the emulator itself comes again, and ends as it would have without us.
-  sigaction(number, &previous, nullptr);
+  sigaction(number, &before, nullptr);
+}
+
+void receive(std::size_t which) {
+  struct sigaction now = {};
+  if (sigaction(kSignals[which], nullptr, &now) != 0) return;
+  if ((now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == on_fault) return;
+  previous[which] = now;
+  struct sigaction action = {};
+  action.sa_sigaction = on_fault;
+  action.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK;
+  sigemptyset(&action.sa_mask);
+  sigaction(kSignals[which], &action, nullptr);
 }
 
 }  // namespace
 
 void receive_host_faults() {
-  struct sigaction now = {};
-  if (sigaction(SIGSEGV, nullptr, &now) != 0) return;
-  if ((now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == on_fault) return;
-  previous = now;
-  struct sigaction action = {};
-  action.sa_sigaction = on_fault;
-  action.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK;
-  sigemptyset(&action.sa_mask);
-  sigaction(SIGSEGV, &action, nullptr);
+  static std::mutex one_at_a_time;
+  const std::lock_guard lock(one_at_a_time);
+  for (std::size_t i = 0; i < kSignals.size(); ++i) receive(i);
 }
 
 HostFaultScope::HostFaultScope(HostFaultHandler* handler) : outer_(current_handler) {
   current_handler = handler;
 }
 HostFaultScope::~HostFaultScope() { current_handler = outer_; }
-
-bool can_set_gs_base() {
-  constexpr unsigned long kFsGsBase = 1 << 1;  // of Linux' hints in AT_HWCAP2
-  return (getauxval(AT_HWCAP2) & kFsGsBase) != 0;
-}
-
-// The system call takes no address of the kernel's half, as which a distance downwards counts.
-void set_gs_base(u64 distance) {
-  if (gs_base == distance) return;
-  asm volatile("wrgsbase %0" ::"r"(distance));
-  gs_base = distance;
-}
 
 }  // namespace dragoman

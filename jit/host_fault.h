@@ -38,9 +38,4 @@ class HostFaultScope {
   HostFaultHandler* const outer_;
 };
 
-/// The host lets programs set the base of GS (WRGSBASE).
-bool can_set_gs_base();
-/// Has the host add `distance` to addresses of this thread's accesses with a GS prefix.
-void set_gs_base(u64 distance);
-
 }  // namespace dragoman

@@ -400,7 +400,6 @@ bool Translator::run(Cpu& cpu, Block& block, u64 budget) {
   ++entered_count_;
   ExitRecord* exit;
   {
-    if (window_ != nullptr) set_gs_base(window_->distance(WindowPart::kHigh));
     const HostFaultScope faults(options_.windows ? this : nullptr);
     exit = enter_(&f, region->entry);
   }

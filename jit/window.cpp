@@ -63,19 +63,17 @@ bool Translator::show_in_window(Cpu& cpu) {
     if (!may_take_window(table)) return false;
     if (!window_tried_) {
       window_tried_ = true;
-      if (can_set_gs_base())
-        window_ = LinearWindow::create(cpu.memory().memory(), cpu.frame.window_table);
+      window_ = LinearWindow::create(cpu.memory().memory(), cpu.frame.window_table);
       if (window_ == nullptr)
-        cpu.log().once(
-            "translator",
-            "The host has no address space, or no WRGSBASE, for a window to user memory: "
-            "programs run slower.");
+        cpu.log().once("translator",
+                       "The process has no address space left for a window to user memory: "
+                       "programs run slower.");
     }
     if (window_ == nullptr) return false;
     window_taken_ = cpu.state.instructions;
     window_->give_to(&table);
     receive_host_faults();
-    set_gs_base(window_->distance(WindowPart::kHigh));
+    cpu.frame.window_first = LinearWindow::kHighFirst;
   }
   window_->check([&](u64 page) {
     u64 page_bytes = 0;

@@ -13,8 +13,8 @@ namespace {
 constexpr u64 kMostMappings = 24'000;
 /// Changed pages that are taken out one by one: a system call each, against one for all.
 constexpr std::size_t kMostChanges = 64;
-/// On both sides of the high part.
-constexpr u64 kMargin = LinearWindow::kIndexReach + 4 * LinearWindow::kReach;
+static_assert(UpperHalf::kFirst + LinearWindow::kIndexReach + 4 * LinearWindow::kReach <=
+              LinearWindow::kHighFirst);
 constexpr std::size_t kMostStale = 2048;
 
 void* reserve(void* at, u64 bytes, int placement) {
@@ -41,22 +41,15 @@ static_assert(LinearWindow::kLowDistance + LinearWindow::kLowBytes + LinearWindo
 std::unique_ptr<LinearWindow> LinearWindow::create(GuestMemory& memory, const ShadowTable*& gate) {
   gate = nullptr;
   if (memory.file() < 0) return nullptr;
-  // Half of what the host has for a process, between the places where it puts programs and
-  // libraries, with room for the reach on both sides.
-  constexpr u64 kWhole = kHighBytes + 2 * kMargin;
-  for (u64 at = u64{0x1100} << 32; at + kWhole < u64{0x5500} << 32; at += u64{0x100} << 32) {
-    if (!reserve_free(at, kWhole)) continue;
-    auto window = std::unique_ptr<LinearWindow>(
-        new LinearWindow(memory, gate, reinterpret_cast<u8*>(at + kMargin)));
-    window->low_ = reserve_free(kLowFirst, kLowEnd - kLowFirst);
-    return window;
-  }
-  return nullptr;
+  if (!UpperHalf::take()) return nullptr;
+  auto window = std::unique_ptr<LinearWindow>(new LinearWindow(memory, gate));
+  window->low_ = reserve_free(kLowFirst, kLowEnd - kLowFirst);
+  return window;
 }
 
 LinearWindow::~LinearWindow() {
   give_to(nullptr);
-  munmap(base_ - kMargin, kHighBytes + 2 * kMargin);
+  UpperHalf::give_back();
   if (low_) munmap(reinterpret_cast<void*>(kLowFirst), kLowEnd - kLowFirst);
 }
 
@@ -124,7 +117,7 @@ void LinearWindow::hide(u64 linear_page, u64 count) {
 
 void LinearWindow::hide_all() {
   if (pages_ != 0) {
-    (void)reserve(base_, kHighBytes, MAP_FIXED);
+    (void)reserve(reinterpret_cast<void*>(kHighFirst), kHighEnd - kHighFirst, MAP_FIXED);
     if (low_) (void)reserve(reinterpret_cast<void*>(kLowDistance), kLowBytes, MAP_FIXED);
   }
   regions_.clear();

@@ -1,14 +1,14 @@
-// Pages of a guest's user programs, shown by the host's own page tables at a fixed distance from
-// their linear addresses: code that was translated for it accesses them without a look-up. What is
-// not shown, or not writable, makes the host fault, and is then looked at as everywhere else.
+// Pages of a guest's user programs, shown by the host's own page tables at their linear addresses,
+// or a fixed distance from them: code that was translated for it accesses them without a look-up.
+// What is not shown, or not writable, makes the host fault, and is then looked at as everywhere
+// else.
 //
-// The high part serves addresses with bit 46 set and the bits above clear: Linux' shared libraries,
-// stacks, heaps and position-independent programs. For every other value of the bits above, the sum
-// of address and distance is an address the host has not given to anyone: it is not canonical, or
-// belongs to the host's kernel (SDM vol. 1, 3.3.7.1). A look at bit 46 alone therefore keeps
-// accesses off the emulator's own memory. The low part serves programs linked to run at low
-// addresses; its distance is a displacement, and nothing of the emulator lies in the host's lowest
-// 4 GiB.
+// The high part serves addresses from 2^46 to 2^47: Linux' shared libraries, stacks, heaps and
+// position-independent programs. Nothing of the emulator is there (base/upper_half.h). What lies
+// above, up to the largest positive number, is not canonical and faults (SDM vol. 1, 3.3.7.1), so
+// that one signed comparison keeps accesses off the emulator's own memory. The low part serves
+// programs linked to run at low addresses, where Linux lets nobody map the first pages: its
+// distance is a displacement. Nothing of the emulator lies in the host's lowest 64 GiB.
 #pragma once
 
 #include <array>
@@ -18,6 +18,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/upper_half.h"
 #include "memory/guest_memory.h"
 
 namespace dragoman {
@@ -29,15 +30,14 @@ enum class WindowPart : u8 { kNone, kHigh, kLow };
 
 class LinearWindow {
  public:
-  static constexpr unsigned kHighBit = 46;
-  static constexpr u64 kHighBytes = u64{1} << kHighBit;
+  static constexpr u64 kHighFirst = u64{1} << 46, kHighEnd = UpperHalf::kEnd;
   static constexpr u64 kLowBytes = 1536 * kMiB, kLowDistance = 256 * kMiB;
   /// How far from an address that was checked an access may be; with an index of 33 bits beside it.
   static constexpr u64 kReach = u64{1} << 31, kIndexReach = 56 * kGiB;
 
   /// The part that serves an address.
   WindowPart part(u64 linear) const {
-    if (linear >> kHighBit == 1) return WindowPart::kHigh;
+    if (linear - kHighFirst < kHighEnd - kHighFirst) return WindowPart::kHigh;
     return linear < kLowBytes && low_ ? WindowPart::kLow : WindowPart::kNone;
   }
 
@@ -48,18 +48,17 @@ class LinearWindow {
     bool operator==(const Page&) const = default;
   };
 
-  /// Reserves address space, for the low part where it can be had. `gate` is set to the owner while
-  /// its pages are what the guest's page tables say, else to null. Null when the host has no room,
-  /// or `memory` is no file.
+  /// Takes the upper half of the address space, and room for the low part where it can be had.
+  /// `gate` is set to the owner while its pages are what the guest's page tables say, else to null.
+  /// Null when the process has no upper half to give, or `memory` is no file.
   static std::unique_ptr<LinearWindow> create(GuestMemory& memory, const ShadowTable*& gate);
   ~LinearWindow();
   LinearWindow(const LinearWindow&) = delete;
   LinearWindow& operator=(const LinearWindow&) = delete;
 
-  /// Host minus linear address. That of the high part is meant for a segment's base, the other one
-  /// is kLowDistance.
-  u64 distance(WindowPart part) const {
-    return part == WindowPart::kHigh ? reinterpret_cast<u64>(base_) - kHighBytes : kLowDistance;
+  /// Host minus linear address.
+  static constexpr u64 distance(WindowPart part) {
+    return part == WindowPart::kLow ? kLowDistance : 0;
   }
 
   /// Whose pages are shown, or null.
@@ -102,8 +101,7 @@ class LinearWindow {
   }
 
  private:
-  LinearWindow(GuestMemory& memory, const ShadowTable*& gate, u8* base)
-      : memory_(memory), gate_(gate), base_(base) {}
+  LinearWindow(GuestMemory& memory, const ShadowTable*& gate) : memory_(memory), gate_(gate) {}
 
   static constexpr unsigned kRegionShift = 9;
   static constexpr u64 kRegionPages = u64{1} << kRegionShift;
@@ -131,7 +129,6 @@ class LinearWindow {
 
   GuestMemory& memory_;
   const ShadowTable*& gate_;
-  u8* const base_;    ///< of the high part
   bool low_ = false;  ///< there is a low part
   ShadowTable* owner_ = nullptr;
   std::map<u64, std::unique_ptr<Region>> regions_;  ///< by linear page >> kRegionShift

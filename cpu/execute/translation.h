@@ -35,6 +35,7 @@ struct alignas(64) TranslatorFrame {
   ShadowTable* shadow = nullptr;  ///< the view in use of the current address space
   u32 fetch_context = 0;          ///< identity, see Cpu::fetch_context()
   u8 vectors_live = 0;            ///< XMM/YMM and MXCSR of the guest are in the host's registers
+  u64 window_first = 0;           ///< where the high part of a LinearWindow begins
   std::array<u64, 24> deltas{};   ///< host minus guest address of pages that were looked up
   u64 target = 0;                 ///< of an indirect branch, or a value to be pushed
   u64 delta = 0;                  ///< host minus linear address of an access, found in C++

@@ -18,15 +18,8 @@ static_assert(sizeof(ShadowTable::Entry) == 32);
 }  // namespace
 
 x86::Mem RegionEmitter::HostOperand::mem(unsigned size) const {
-  Mem mem = index.isValid() ? x86::ptr(base, index, scale, displacement, size)
-                            : x86::ptr(base, displacement, size);
-  if (window) mem.setSegment(x86::gs);
-  return mem;
-}
-x86::Mem RegionEmitter::HostOperand::address() const {
-  Mem mem = this->mem(8);
-  mem.resetSegment();
-  return mem;
+  return index.isValid() ? x86::ptr(base, index, scale, displacement, size)
+                         : x86::ptr(base, displacement, size);
 }
 
 /// kPointer = effective address (in the segment) plus a constant. Flags survive. kScratch is used
@@ -363,7 +356,7 @@ RegionEmitter::HostOperand RegionEmitter::through_window(const PlannedInstructio
 
   HostOperand operand;
   if (constant) {
-    a_.mov(kPointer, Imm(constant_address(address) + plan_.window->distance(a.window)));
+    a_.mov(kPointer, Imm(constant_address(address) + LinearWindow::distance(a.window)));
     operand.base = kPointer;
     if (check_alignment && (constant_address(address) & (a.bytes - 1u)) != 0) {
       a_.mov(kScratch, Imm(reinterpret_cast<u64>(&site)));
@@ -371,8 +364,7 @@ RegionEmitter::HostOperand RegionEmitter::through_window(const PlannedInstructio
     }
     return operand;
   }
-  operand.window = a.window == WindowPart::kHigh;
-  const i64 plus = site.low ? i64{LinearWindow::kLowDistance} : 0;
+  const i64 plus = static_cast<i64>(LinearWindow::distance(a.window));
   const i64 displacement = address.displacement + plus;
   const bool no_index = address.index == kZeroRegister;
   const Label outside = a_.newLabel();
@@ -420,18 +412,18 @@ RegionEmitter::HostOperand RegionEmitter::through_window(const PlannedInstructio
       a_.cmp(checked, Imm(LinearWindow::kLowBytes));
       a_.jae(outside);
     } else {
-      a_.bt(checked, Imm(LinearWindow::kHighBit));
-      a_.jnc(outside);
+      a_.cmp(checked, frame_mem(&cpu_.frame.window_first, 8));
+      a_.jl(outside);
     }
   }
   if (operand.index.isValid() &&
       ((need_scratch && operand.scratch_used) || !fits32(displacement))) {
-    a_.lea(kPointer, operand.address());
+    a_.lea(kPointer, operand.mem(8));
     operand = operand.in(kPointer);
     operand.displacement = static_cast<i32>(fits32(displacement) ? 0 : plus);
   }
   if (check_alignment) {
-    a_.lea(kPointer, operand.address());
+    a_.lea(kPointer, operand.mem(8));
     operand = operand.in(kPointer);
     a_.test(kPointer.r8(), Imm(a.bytes - 1));
     a_.jnz(outside);

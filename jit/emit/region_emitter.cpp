@@ -523,7 +523,7 @@ void RegionEmitter::emit_copied(const PlannedInstruction& p) {
     if (uses.memory && flags_.in == FlagsIn::kMemory) {
       // load_flags() uses kScratch.
       if (memory.scratch_used) {
-        a_.lea(kPointer, memory.address());
+        a_.lea(kPointer, memory.mem(8));
         memory = memory.in(kPointer);
       }
     }
@@ -561,7 +561,7 @@ void RegionEmitter::emit_copied(const PlannedInstruction& p) {
   if (uses.any_high && uses.memory) {
     // The address may contain the register itself.
     if (memory.index.isValid()) {
-      a_.lea(kPointer, memory.address());
+      a_.lea(kPointer, memory.mem(8));
       memory = memory.in(kPointer);
     }
     // AH..BH cannot be named beside kPointer: turn the register so that they are its low byte.

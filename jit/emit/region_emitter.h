@@ -98,12 +98,10 @@ class RegionEmitter {
     Gp index;
     i32 displacement = 0;
     bool scratch_used = false;  ///< kScratch is part of it
-    bool window = false;        ///< a linear address: the host's GS holds the distance
     u8 scale = 0;               ///< of the index
     /// The same address, now in `reg`.
-    HostOperand in(const Gp& reg) const { return {reg, {}, 0, false, window, 0}; }
+    HostOperand in(const Gp& reg) const { return {reg, {}, 0, false, 0}; }
     Mem mem(unsigned size) const;
-    Mem address() const;  ///< for LEA
   };
   /// How the address of an access is formed.
   struct Address {

@@ -155,7 +155,6 @@ void RegionEmitter::encode_vector(const Instruction& insn, bool wide, unsigned r
     if (memory->index.isValid()) index = memory->index.id();
   }
   const unsigned rexr = reg >> 3 & 1, rexx = index >> 3 & 1, rexb = base >> 3 & 1;
-  if (memory != nullptr && memory->window) put(0x65);  // GS
   if (r.vex) {
     put(0xc4);
     put((rexr ^ 1) << 7 | (rexx ^ 1) << 6 | (rexb ^ 1) << 5 | map);

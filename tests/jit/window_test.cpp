@@ -3,6 +3,7 @@
 // written.
 #include <gtest/gtest.h>
 
+#include "base/upper_half.h"
 #include "tests/jit/translator_bench.h"
 
 namespace dragoman {
@@ -11,7 +12,7 @@ namespace {
 using L = BenchLayout;
 
 /// All of memory once more at addresses of the window's high part.
-constexpr u64 kHigh = LinearWindow::kHighBytes;
+constexpr u64 kHigh = LinearWindow::kHighFirst;
 constexpr u64 kUserStack = L::kData + 0x8000;
 constexpr u64 kTss = 0xf000, kKernelStack = 0x1f000;
 /// INT 80h: the word at kData + 0xff00 goes to the page table entry whose address is in RBX, and
@@ -75,9 +76,9 @@ class UserPair : public LockstepPair {
   u64 refusals() const { return translated.translator->window_refusals(); }
 };
 
-#define NEEDS_WINDOW(pair)                                                             \
-  do {                                                                                 \
-    if (!can_set_gs_base()) GTEST_SKIP() << "this host has no WRGSBASE, so no window"; \
+#define NEEDS_WINDOW(pair)                                                                  \
+  do {                                                                                      \
+    if (!UpperHalf::exists()) GTEST_SKIP() << "no upper half of the address space is free"; \
   } while (false)
 
 TEST(Window, AccessesOfAllForms) {
@@ -256,9 +257,47 @@ TEST(Window, AddressesInsideAndOutside) {
   EXPECT_LT(pair.refusals(), 200u);
 }
 
+// A sum that wraps round to low addresses is none of the high part, though the host shows another
+// page at the address with that number.
+TEST(Window, BasesBelowZero) {
+  for (const u64 shown : {L::kData, L::kData + 0x1000}) {
+    UserPair pair;
+    NEEDS_WINDOW(pair);
+    constexpr u64 kPage = LinearWindow::kLowDistance;  // where the host shows linear address 0
+    constexpr u64 kTable = L::kData + 0x3000;
+    pair.put(L::kPd + (kPage >> 21) * 8, kTable | 7);
+    for (const u64 page : {u64{0}, u64{1}, u64{2}})
+      pair.put(kTable + ((L::kData >> 12) + page) * 8, (L::kData + 0x2000) | 7);
+    pair.put(L::kData + 0x1000, 17);
+    pair.set(kRbx, kHigh);
+    pair.set(kRdi, ~u64{0xfff});
+    pair.set(kRsi, shown);
+    Bytes body;
+    body({0x41, 0x83, 0xfb, 0x50, 0x48, 0x0f, 0x44, 0xdf});  // cmp r11d, 80; cmove rbx, rdi
+    body({0xff, 0x06, 0x8b, 0x06});                          // inc, mov eax, [rsi]
+    body({0x01, 0x83}).number(kPage + shown + 0x1000, 4);    // add [rbx+...], eax
+    body({0x8b, 0x8b}).number(kPage + shown + 0x1000, 4);    // mov ecx, [rbx+...]
+    pair.loop(body);
+  }
+}
+
+// The host reports these as #SS, by another signal.
+TEST(Window, StackAddressesThatAreNotCanonical) {
+  for (const u64 base : {u64{0x900000000000}, u64{0x7fffffffffff0000}}) {
+    UserPair pair;
+    NEEDS_WINDOW(pair);
+    pair.set(kRbp, kHigh + L::kData);
+    pair.set(kRsi, base);
+    Bytes body;
+    body({0x41, 0x83, 0xfb, 0x50, 0x48, 0x0f, 0x44, 0xee});  // cmp r11d, 80; cmove rbp, rsi
+    body({0xff, 0x45, 0x08, 0x8b, 0x45, 0x10});              // inc [rbp+8]; mov eax, [rbp+16]
+    pair.loop(body);
+  }
+}
+
 // Code behind an access outside the window may not take its base for one inside.
 TEST(Window, OthersOffTheSameBaseAfterOneOutside) {
-  for (const u64 base : {L::kData, 2 * LinearWindow::kHighBytes - L::kData}) {
+  for (const u64 base : {L::kData, LinearWindow::kHighEnd - L::kData}) {
     UserPair pair;
     NEEDS_WINDOW(pair);
     pair.put(L::kPml4 + 255 * 8, L::kPdpt | 7);

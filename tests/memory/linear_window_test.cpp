@@ -10,7 +10,7 @@
 namespace dragoman {
 namespace {
 
-constexpr u64 kFirst = LinearWindow::kHighBytes >> kPageShift;
+constexpr u64 kFirst = LinearWindow::kHighFirst >> kPageShift;
 using Page = LinearWindow::Page;
 
 class WindowOfPages : public testing::Test {
@@ -63,10 +63,10 @@ TEST_F(WindowOfPages, ShowsThePool) {
 }
 
 TEST_F(WindowOfPages, KnowsWhatItServes) {
-  EXPECT_EQ(window->part(LinearWindow::kHighBytes - 1), WindowPart::kNone);
-  EXPECT_EQ(window->part(LinearWindow::kHighBytes), WindowPart::kHigh);
-  EXPECT_EQ(window->part(2 * LinearWindow::kHighBytes - 1), WindowPart::kHigh);
-  EXPECT_EQ(window->part(2 * LinearWindow::kHighBytes), WindowPart::kNone);
+  EXPECT_EQ(window->part(LinearWindow::kHighFirst - 1), WindowPart::kNone);
+  EXPECT_EQ(window->part(LinearWindow::kHighFirst), WindowPart::kHigh);
+  EXPECT_EQ(window->part(LinearWindow::kHighEnd - 1), WindowPart::kHigh);
+  EXPECT_EQ(window->part(LinearWindow::kHighEnd), WindowPart::kNone);
   EXPECT_EQ(window->part(0xffff888000000000), WindowPart::kNone);
   EXPECT_NE(window->part(LinearWindow::kLowBytes), WindowPart::kLow);
 }
