@@ -88,8 +88,10 @@ bool repeat(Cpu& cpu, const Instruction& insn, Once&& once, Bulk&& bulk, Stop&& 
     }
     regs.set(kRcx, count - iterations);
     if (stop()) return true;
+    // The end of a turn counts whatever else ends the instruction there: what draws attention may
+    // depend on which blocks are decoded.
     if (iterations > 1 && iterations < count && cpu.attention()) {
-      return pause(cpu, false);
+      return pause(cpu, (count - iterations) % kIterationsPerTurn == 0);
     }
   }
 }

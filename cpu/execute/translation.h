@@ -56,10 +56,11 @@ struct alignas(64) TranslatorFrame {
 };
 
 /// Where indirect branches go: from a key, made of a linear address and the fetch context, to host
-/// code. Low bits of the address choose a slot, which generated code looks at first; what was there
-/// before moves to another slot of the same set.
+/// code. Bits of the address choose a slot, which generated code looks at first; what was there
+/// before moves to another slot of the same set. Targets that lie near each other share a cache
+/// line of the host: few are closer than a granule.
 struct JumpTable {
-  static constexpr unsigned kSlotBits = 18;
+  static constexpr unsigned kSlotBits = 18, kGranuleShift = 2;
   static constexpr u64 kSlots = u64{1} << kSlotBits;
   static constexpr u64 kWays = 4;
 
@@ -72,9 +73,9 @@ struct JumpTable {
 
   /// Contexts with the same low 16 bits are told apart by clear(): see AddressSpaces.
   static constexpr u64 context_key(u32 context) { return u64{context} << 48; }
-  static constexpr u64 slot(u64 key) { return key & (kSlots - 1); }
+  static constexpr u64 slot(u64 key) { return key >> kGranuleShift & (kSlots - 1); }
   /// A key that is never looked for in this slot's set.
-  static constexpr u64 empty_key(u64 slot) { return slot ^ kWays; }
+  static constexpr u64 empty_key(u64 slot) { return (slot ^ kWays) << kGranuleShift; }
   bool is_empty(u64 slot) const { return slots[slot].key == empty_key(slot); }
 
   void set(u64 key, const void* host) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <vector>
 
 #include "tests/cpu/event_machine.h"
 
@@ -318,6 +319,28 @@ TEST_F(CornerCases, StepTrapsAfterEveryIterationOfRep) {
   EXPECT_EQ(m.reg(kRcx), 2u);
   EXPECT_EQ(m.stack32(0), EventMachine::kCode0);  // the instruction is not done
   EXPECT_EQ(m.state().dr[6] & 0x4000, 0x4000u);
+}
+
+TEST_F(CornerCases, RepCountsTheSameWhetherItMeetsDecodedCodeOrNot) {
+  // The second turn of 64 Ki iterations ends eight bytes behind the start of a page with code that
+  // was called, or only its twin elsewhere was.
+  constexpr u32 kWritten = 0x4fff0, kTwin = 0x80ff0;
+  std::vector<u64> counts;
+  for (const u32 called : {kTwin, kWritten}) {
+    m.protected_mode(0);
+    m.code(EventMachine::kCode0,
+           {0xff, 0xd3, 0xf3, 0xaa, 0xeb, 0xfe});  // call ebx; rep stosb; jmp $
+    m.code(kWritten, {0xc3});
+    m.code(kTwin, {0xc3});
+    m.reg(kRbx) = called;
+    m.reg(kRdi) = 0x2f008;
+    m.reg(kRcx) = 0x30000;
+    const u64 before = m.state().instructions;
+    while (rip() != EventMachine::kCode0 + 4u && m.state().instructions - before < 100) run(1);
+    counts.push_back(m.state().instructions - before);
+    EXPECT_EQ(m.reg(kRcx), 0u);
+  }
+  EXPECT_EQ(counts[0], counts[1]);
 }
 
 TEST_F(CornerCases, LoadOfSsHoldsOffTheStep) {
