@@ -8,7 +8,7 @@ namespace {
 
 constexpr TranslatorOptionInfo kInfos[] = {
     {"cache", "memory for code and what is known of it, 1M to 1G (384M)"},
-    {"threshold", "runs of a block before it is translated, 1 to 1000000 (6)"},
+    {"threshold", "runs of a block before it is translated, 1 to 1000000 (3)"},
     {"superblock_threshold", "counted runs of a block before it heads a superblock (1000)"},
     {"window_threshold",
      "instructions of a program before it gets the window, 0 to 4000000000 (3000000)"},

@@ -13,7 +13,7 @@ namespace dragoman {
 
 struct TranslatorOptions {
   u64 cache_bytes = 384 * kMiB;                ///< of host code, its records, and decoded blocks
-  u32 runs_before_translation = 6;             ///< of a block by the interpreter
+  u32 runs_before_translation = 3;             ///< of a block by the interpreter
   u32 runs_before_superblock = 1000;           ///< of a counted block before it becomes a head
   u32 instructions_before_window = 3'000'000;  ///< of a program, see LinearWindow
   bool links = true;                           ///< jumps from block to block without a look-up

@@ -135,10 +135,10 @@ TEST(Options, WrongValuesAreNamedWithARemedy) {
 
 TEST(Options, AcceleratorsAndTheirOptions) {
   EXPECT_EQ(options({}).accel, "jit");
-  const Options jit = options({"-accel", "jit,cache=32M,superblocks=off,perfmap=on,threshold=3"});
+  const Options jit = options({"-accel", "jit,cache=32M,superblocks=off,perfmap=on,threshold=5"});
   EXPECT_EQ(jit.accel, "jit");
   EXPECT_EQ(jit.translator.cache_bytes, 32 * kMiB);
-  EXPECT_EQ(jit.translator.runs_before_translation, 3u);
+  EXPECT_EQ(jit.translator.runs_before_translation, 5u);
   EXPECT_FALSE(jit.translator.superblocks);
   EXPECT_TRUE(jit.translator.perfmap);
   EXPECT_TRUE(jit.translator.links);
