@@ -3,9 +3,10 @@
 // and none of them can be moved later. So these programs name no dynamic linker (no PT_INTERP):
 // Linux starts them here, and this code does what Linux would have done next, at other addresses.
 // It maps the program once more, the dynamic linker, the initial stack and the vDSO in the lower
-// half, takes all of the upper one, and goes on in the dynamic linker. What cannot be done leaves
-// the process as Linux made it; guests' memory is then looked up. So does DRAGOMAN_START=plain, for
-// debuggers that set breakpoints before the program begins.
+// half, takes all of the upper one, and goes on in the dynamic linker. Where that cannot be done
+// the program runs all the same, and guests' memory is looked up. With DRAGOMAN_START=plain
+// everything stays where Linux put it, for debuggers that set breakpoints before the program
+// begins.
 //
 // Nothing is linked or relocated yet: no library function, no table of pointers, no thread-local,
 // no stack protector.
@@ -93,6 +94,15 @@ u64 map(u64 at, u64 bytes, u64 protection, u64 flags = 0) {
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags, ~u64{0}, 0);
   return failed(result) ? kNothing : static_cast<u64>(result);
 }
+
+u64 random_number() {
+  u64 value = 0;
+  if (call(SYS_getrandom, address(&value), sizeof value, 1 /* GRND_NONBLOCK */) == sizeof value)
+    return value;
+  return __builtin_ia32_rdtsc() * 0x9e3779b97f4a7c15;
+}
+/// An address `part` TiB up, and as much further as Linux moves things: 28 bits of pages.
+u64 somewhere(u64 part) { return (part << 40) + (random_number() >> 20 & 0xfffffff) * kPageSize; }
 
 /// What Linux puts on the stack of a new program (System V ABI, AMD64 supplement, 3.4.1).
 struct InitialStack {
@@ -314,15 +324,8 @@ extern "C" Next dragoman_map_program(u64* initial, u64 at_end) {
   if (at_end != 0) return {address(initial), address(reinterpret_cast<const void*>(&_start))};
   const auto plain = [&]() -> Next { return {address(initial), dynamic_linker(stack)}; };
   if (stack.asks_for_plain_start()) return plain();
-  u64 random = 0;
-  if (call(SYS_getrandom, address(&random), sizeof random, 1 /* GRND_NONBLOCK */) != sizeof random)
-    random = __builtin_ia32_rdtsc() * 0x9e3779b97f4a7c15;
-  // Each in a part of its own of the lower half, as random as Linux makes it: 28 bits of pages.
-  const auto near = [&](u64 part, unsigned shift) {
-    return (part << 40) + (random >> shift & 0xfffffff) * kPageSize;
-  };
-  u64* const moved = move_stack(stack, near(0x28, 0));
-  const Image image = moved != nullptr ? load("/proc/self/exe", near(0x18, 18)) : Image{};
+  u64* const moved = move_stack(stack, somewhere(0x28));
+  const Image image = moved != nullptr ? load("/proc/self/exe", somewhere(0x18)) : Image{};
   if (image.base == kNothing || image.end >= UpperHalf::kFirst ||
       address(moved) >= UpperHalf::kFirst)
     return plain();
@@ -330,7 +333,7 @@ extern "C" Next dragoman_map_program(u64* initial, u64 at_end) {
   const InitialStack below(moved);
   below.set(AT_PHDR, stack.value(AT_PHDR) + distance);
   below.set(AT_ENTRY, image.entry);  // of the file, which is what debuggers know
-  const u64 vdso = move_vdso(stack.value(AT_SYSINFO_EHDR), near(0x28, 36) + (u64{2} << 40));
+  const u64 vdso = move_vdso(stack.value(AT_SYSINFO_EHDR), somewhere(0x2a));
   if (vdso != kNothing) {
     below.set(AT_SYSINFO_EHDR, vdso);
   } else if (auto* const a = below.find(AT_SYSINFO_EHDR)) {
@@ -343,10 +346,9 @@ extern "C" Next dragoman_map_program(u64* initial, u64 at_end) {
 /// In the new place: nothing of the old one is used any more.
 extern "C" u64 dragoman_take_upper_half(u64* initial) {
   const InitialStack stack(initial);
-  const auto* const random = reinterpret_cast<const u64*>(stack.value(AT_RANDOM));
-  // The linker's and the libraries' places are the next below.
-  const u64 first =
-      UpperHalf::kFirst - (random != nullptr ? (*random >> 13 & 0xfffffff) * kPageSize : 0);
+  // The linker's and the libraries' places are the next below. (Not by AT_RANDOM: that is to be the
+  // C library's secret.)
+  const u64 first = UpperHalf::kFirst - somewhere(0);
   if (map(first, UpperHalf::kEnd - first, PROT_NONE, MAP_FIXED) == first)
     dragoman_upper_half = kFreeUpperHalf;
   return dynamic_linker(stack);

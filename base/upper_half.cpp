@@ -3,7 +3,7 @@
 #include <atomic>
 
 extern "C" {
-// The one variable of the emulator outside of every object, as a process has one address space.
+// Outside of every object, as a process has one address space.
 int dragoman_upper_half = dragoman::kNoUpperHalf;
 }
 

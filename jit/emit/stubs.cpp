@@ -155,7 +155,7 @@ void emit_load_flags(x86::Assembler& a, const Cpu& cpu) {
 void emit_jump_look_up(x86::Assembler& a, const Cpu& cpu, const Label& miss) {
   static_assert(sizeof(JumpTable::Slot) == 16);
   a.mov(kScratch, kPointer);
-  if (JumpTable::kGranuleShift < 4) a.shl(kScratch, 4 - JumpTable::kGranuleShift);
+  a.shl(kScratch, 4 - JumpTable::kGranuleShift);
   a.and_(kScratch.r32(), Imm(kSlotMask));
   a.xor_(kPointer, slot(cpu, &cpu.frame.jump_key));
   a.cmp(kPointer, jump_slot(cpu, 0));
