@@ -52,8 +52,9 @@ Result<void> RamLoader::put(const std::string& what, u64 address, std::span<cons
   if (size == 0) return {};
   const auto ram = claim(what, address, size);
   if (!ram) return ram.error();
+  memory_.note_use_of(address, bytes.size());
   std::copy(bytes.begin(), bytes.end(), ram->begin());
-  std::fill(ram->begin() + static_cast<std::ptrdiff_t>(bytes.size()), ram->end(), u8{0});
+  memory_.clear(address + bytes.size(), size - bytes.size());
   return {};
 }
 
@@ -102,6 +103,7 @@ Result<u64> RamLoader::put_module(const std::string& what, u64 address,
                                   const ModuleContents& module) {
   const auto ram = claim(what, address, std::max<u64>(1, module.size()));
   if (!ram) return ram.error();
+  memory_.note_use_of(address, module.size());
   if (auto done = module.read(ram->first(module.size())); !done) return done.error();
   return address;
 }

@@ -91,7 +91,7 @@ void Cpu::set_rflags(u32 value) {
 
 bool Cpu::in_window() {
   if (translation_ == nullptr || mode_.code_bits != 64) return false;
-  if (state.cpl != 3 && (state.cpl != 0 || state.rip() >= LinearWindow::kLowBytes)) return false;
+  if (state.cpl != 3 && (state.cpl != 0 || state.rip() >= LinearWindow::kLowEnd)) return false;
   return frame.window_table == frame.shadow || translation_->show_in_window(*this);
 }
 

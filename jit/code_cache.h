@@ -13,6 +13,7 @@
 #include "cpu/execute/host/executable_arena.h"
 #include "jit/flag_recipe.h"
 #include "jit/record_list.h"
+#include "memory/linear_window.h"
 
 namespace dragoman {
 
@@ -36,8 +37,8 @@ struct Site {
   u8 index = 0;       ///< of the instruction in its block
   bool write : 1 = false;
   bool aligned : 1 = false;  ///< of a window: #GP unless the address is a multiple of `bytes`
-  bool paired : 1 = false;   ///< of a window: missed though a register of its address was inside
-  bool low : 1 = false;      ///< of a window: at low addresses
+  WindowPart part : 2 = WindowPart::kNone;  ///< of a window: that serves it
+  bool paired : 1 = false;  ///< of a window: missed though a register of its address was inside
   bool writes_later : 1 =
       false;                   ///< it reads, and the page must be one that others write to as well
   u8 refused = 0;              ///< times it was not, or had no place in the window

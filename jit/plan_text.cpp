@@ -54,12 +54,14 @@ void note_access(std::vector<PlanNote>& notes, const RegionPlan& plan, const Pla
   const std::string_view direction = a.write ? "write" : "read";
   const std::string bytes = fmt::format("{} byte{}", a.bytes, a.bytes == 1 ? "" : "s");
   if (a.window != WindowPart::kNone) {
-    const std::string_view part = a.window == WindowPart::kHigh ? "high" : "low";
-    notes.push_back({"window", fmt::format("{}: {} of {} through the {} window, {}", what,
-                                           direction, bytes, part,
-                                           a.leader       ? "which must serve the address"
-                                           : a.group >= 0 ? "address known to be served"
-                                                          : "at a fixed address")});
+    const std::string_view part = a.window == WindowPart::kHigh  ? "the high"
+                                  : a.window == WindowPart::kLow ? "the low"
+                                                                 : "either";
+    notes.push_back(
+        {"window", fmt::format("{}: {} of {} through {} window, {}", what, direction, bytes, part,
+                               a.leader       ? "which must serve the address"
+                               : a.group >= 0 ? "address known to be served"
+                                              : "at a fixed address")});
   } else if (a.group < 0) {
     notes.push_back(
         {"probe", fmt::format("{}: {} of {}, a probe of its own", what, direction, bytes)});

@@ -333,8 +333,9 @@ class Grouper {
   WindowPart likely_part(const PlannedInstruction& p, const BaseKey& base, i64 offset) const {
     const Block& block = *plan_.blocks[block_].block;
     const unsigned index = instruction_index(p);
-    const bool not_high = block.not_high >> index & 1, not_low = block.not_low >> index & 1;
-    if (!not_high && !not_low && base.base <= 16 && base.index <= 16) {
+    if (block.outside >> index & 1) return WindowPart::kNone;
+    if (block.mixed >> index & 1) return WindowPart::kEither;
+    if (base.base <= 16 && base.index <= 16) {
       const auto now = [this](u32 symbol) { return symbol == 0 ? 0 : registers_[symbol - 1]; };
       const u64 address =
           now(base.base) + (now(base.index) << base.scale) + static_cast<u64>(offset);
@@ -344,8 +345,7 @@ class Grouper {
     const u64 table = static_cast<u64>(p.insn->displacement);
     const bool in_program = p.operand.present && p.insn->base == kZeroRegister &&
                             table >= 64 * kKiB && plan_.window->part(table) == WindowPart::kLow;
-    if (not_low) return not_high ? WindowPart::kNone : WindowPart::kHigh;
-    return not_high || in_program ? WindowPart::kLow : WindowPart::kHigh;
+    return in_program ? WindowPart::kLow : WindowPart::kHigh;
   }
   /// Its access is one host instruction, before which nothing of the guest has changed.
   static bool may_use_window(const PlannedInstruction& p) {

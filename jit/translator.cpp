@@ -357,15 +357,19 @@ void Translator::empty_chunk(unsigned index) {
 }
 
 void Translator::write_perf_map(const TranslatedRegion& region) {
-  const std::string path = fmt::format("/tmp/perf-{}.map", getpid());
-  if (std::FILE* file = std::fopen(path.c_str(), "a")) {
-    fmt::print(file, "{:x} {:x} guest:{:x}{}\n", reinterpret_cast<u64>(region.entry), region.bytes,
-               region.rip,
-               region.narrow ? ":narrow"
-               : region.hot  ? ":hot"
-                             : "");
-    std::fclose(file);
+  if (perf_map_ == nullptr) {
+    perf_map_.reset(std::fopen(fmt::format("/tmp/perf-{}.map", getpid()).c_str(), "a"));
+    if (perf_map_ == nullptr) {
+      options_.perfmap = false;
+      return;
+    }
+    std::setvbuf(perf_map_.get(), nullptr, _IOLBF, 0);  // perf may read it at any time
   }
+  fmt::print(perf_map_.get(), "{:x} {:x} guest:{:x}{}\n", reinterpret_cast<u64>(region.entry),
+             region.bytes, region.rip,
+             region.narrow ? ":narrow"
+             : region.hot  ? ":hot"
+                           : "");
 }
 
 // --- Running --------------------------------------------------------------------------------

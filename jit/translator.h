@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdio>
 #include <memory>
 #include <memory_resource>
 #include <optional>
@@ -206,6 +207,7 @@ class Translator final : public Translation, private HostFaultHandler {
   const ShadowTable* window_candidate_ = nullptr;
   u64 candidate_since_ = 0;
   u64 window_faults_ = 0, window_refusals_ = 0;
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> perf_map_{nullptr, &std::fclose};
   std::vector<u64> interpreted_;  // by operation, from host code
   u64 translated_count_ = 0;
   u64 translated_instructions_ = 0;

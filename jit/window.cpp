@@ -73,7 +73,6 @@ bool Translator::show_in_window(Cpu& cpu) {
     window_taken_ = cpu.state.instructions;
     window_->give_to(&table);
     receive_host_faults();
-    cpu.frame.window_first = LinearWindow::kHighFirst;
   }
   window_->check([&](u64 page) {
     u64 page_bytes = 0;
@@ -113,9 +112,9 @@ const u8* Translator::window_access(Site& site) {
   running_ = site.region;
   const u64 linear = linear_address(site, cpu_.state);
   const u64 last = linear + site.bytes - 1;
-  const WindowPart part = site.low ? WindowPart::kLow : WindowPart::kHigh;
   // What faults for another reason may not set A or D bits.
-  const bool may_be_shown = window_->part(linear) == part && window_->part(last) == part;
+  const bool may_be_shown =
+      window_->serves(site.part, linear) && window_->part(last) == window_->part(linear);
   const bool whole = !site.aligned || (linear & (site.bytes - 1u)) == 0;
   bool shown = false;
   const bool there = may_be_shown && whole && show_page(site, linear, shown) &&
@@ -132,15 +131,14 @@ const u8* Translator::window_access(Site& site) {
   return again ? site.region->entry + site.again : nullptr;
 }
 
-/// Accesses that keep missing look in the other part from now on, or at last each page up.
+/// Accesses that keep missing look in both parts from now on, or at last each page up.
 void Translator::note_outside_window(Site& site) {
   constexpr u8 kMany = 8;
   const Instruction& insn = site.insn();
   if (site.window == WindowAccess::kOperand && insn.base < 16 && insn.index < 16 &&
       !(site.block->paired >> site.index & 1)) {
-    const WindowPart part = site.low ? WindowPart::kLow : WindowPart::kHigh;
-    site.paired = window_->part(cpu_.state.regs[insn.base]) == part ||
-                  window_->part(cpu_.state.regs[insn.index]) == part;
+    site.paired = window_->serves(site.part, cpu_.state.regs[insn.base]) ||
+                  window_->serves(site.part, cpu_.state.regs[insn.index]);
   }
   if (++site.refused != kMany) return;
   TranslatedRegion& region = *site.region;
@@ -149,8 +147,9 @@ void Translator::note_outside_window(Site& site) {
     const Site& other = sites[region.first_site + i];
     if (other.window == WindowAccess::kNone || other.refused == 0) continue;
     u32& missed = other.paired ? other.block->paired
-                  : other.low  ? other.block->not_low
-                               : other.block->not_high;
+                  : other.part == WindowPart::kEither || !window_->has_either()
+                      ? other.block->outside
+                      : other.block->mixed;
     missed |= 1u << other.index;
   }
   TranslatedRegion* const plain = region.plain;

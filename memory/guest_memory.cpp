@@ -7,12 +7,18 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/address_room.h"
 #include "base/assert.h"
 #include "base/bits.h"
 
 namespace dragoman {
 namespace {
 constexpr u64 kExtraBytes = 96 * kMiB;
+
+constexpr u64 kHugePagePages = kHugePageBytes >> kPageShift;
+/// Pages in use of a huge one that make it worth its zeroing, which takes as long as making some
+/// forty small ones. One alone may be one of a few that lie far apart.
+constexpr u16 kPagesForHuge = 2;
 }  // namespace
 
 Result<std::unique_ptr<GuestMemory>> GuestMemory::create(u64 ram_bytes) {
@@ -26,9 +32,13 @@ Result<std::unique_ptr<GuestMemory>> GuestMemory::create(u64 ram_bytes) {
     file = -1;
   }
   const int kind = file >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS;
-  void* base = mmap(nullptr, pool_size, PROT_READ | PROT_WRITE, kind | MAP_NORESERVE, file, 0);
+  void* const room = reserve_room(align_up(pool_size, kHugePageBytes));
+  void* const base = room == nullptr ? MAP_FAILED
+                                     : mmap(room, pool_size, PROT_READ | PROT_WRITE,
+                                            kind | MAP_NORESERVE | MAP_FIXED, file, 0);
   if (base == MAP_FAILED) {
     const int problem = errno;
+    if (room != nullptr) munmap(room, align_up(pool_size, kHugePageBytes));
     if (file >= 0) close(file);
     return error("the host cannot reserve {} MiB for guest memory: {}; use a smaller -m",
                  ram_bytes / kMiB, std::strerror(problem));
@@ -41,11 +51,12 @@ Result<std::unique_ptr<GuestMemory>> GuestMemory::create(u64 ram_bytes) {
   memory->pool_size_ = pool_size;
   memory->allocated_ = ram_bytes;
   memory->flags_.resize(pool_size >> kPageShift);
+  memory->used_.resize(ram_bytes / kHugePageBytes);
   return memory;
 }
 
 GuestMemory::~GuestMemory() {
-  munmap(base_, pool_size_);
+  munmap(base_, align_up(pool_size_, kHugePageBytes));
   if (file_ >= 0) close(file_);
 }
 
@@ -55,6 +66,40 @@ u8* GuestMemory::allocate(u64 bytes) {
   u8* block = base_ + allocated_;
   allocated_ += bytes;
   return block;
+}
+
+void GuestMemory::first_use(u64 page) {
+  flags_[page] |= kPageUsed;
+  const u64 huge = page / kHugePagePages;
+  if (huge >= used_.size() || ++used_[huge] != kPagesForHuge) return;
+#ifdef MADV_COLLAPSE
+  constexpr int kCollapse = MADV_COLLAPSE;
+#else
+  constexpr int kCollapse = 25;  // Linux 6.1
+#endif
+  u8* const memory = base_ + huge * kHugePageBytes;
+  const int kept = errno;
+  // What is empty cannot be collapsed. This works for files without names too, whatever the host
+  // does by itself for such memory.
+  (void)*static_cast<volatile u8*>(memory);
+  if (madvise(memory, kHugePageBytes, kCollapse) != 0 && errno == EINVAL)
+    used_.clear();  // this host never does
+  errno = kept;
+}
+
+void GuestMemory::clear(u64 offset, u64 length) {
+  u8* const first = base_ + offset;
+  u8* const end = first + length;
+  u8* const first_page = base_ + align_up(offset, kPageSize);
+  u8* const end_page = base_ + ((offset + length) & ~kPageMask);
+  if (first_page < end_page && madvise(first_page, static_cast<u64>(end_page - first_page),
+                                       file_ >= 0 ? MADV_REMOVE : MADV_DONTNEED) == 0) {
+    std::fill(first, first_page, u8{0});
+    std::fill(end_page, end, u8{0});
+  } else {
+    std::fill(first, end, u8{0});
+  }
+  note_write(offset, length);
 }
 
 void GuestMemory::mark_code(u64 page) {

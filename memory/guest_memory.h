@@ -19,7 +19,8 @@ enum PageFlag : u8 {
       1 << 0,  ///< decoded or translated code came from this page; writes take the slow path
   kPageDirty = 1 << 1,  ///< written since the flag was last cleared
   kPageTracked =
-      1 << 2,  ///< someone wants kPageDirty to be exact (display); see GuestMemory::track
+      1 << 2,          ///< someone wants kPageDirty to be exact (display); see GuestMemory::track
+  kPageUsed = 1 << 3,  ///< see GuestMemory::note_use
 };
 
 /// Told when bytes of a page with kPageHasCode change, by the CPU or by DMA.
@@ -68,6 +69,21 @@ class GuestMemory {
   u8* page_flags() { return flags_.data(); }
   u8 flags(u64 page) const { return flags_[page]; }
 
+  /// This page will be written from now on. Where several pages of 2 MiB of RAM come into use, the
+  /// host is asked for one huge page: it costs a fraction of so many small ones.
+  void note_use(u64 page) {
+    if (!(flags_[page] & kPageUsed)) first_use(page);
+  }
+  /// The same for all pages of a range of the pool.
+  void note_use_of(u64 offset, u64 length) {
+    for (u64 page = offset >> kPageShift; page << kPageShift < offset + length; ++page)
+      note_use(page);
+  }
+
+  /// Zeroes bytes of the pool, giving whole pages back to the host, as from outside the guest: see
+  /// note_write().
+  void clear(u64 offset, u64 length);
+
   /// Marks a page as holding decoded code; later writes reach the code listener.
   void mark_code(u64 page);
   void clear_code(u64 page) { flags_[page] &= static_cast<u8>(~kPageHasCode); }
@@ -89,6 +105,7 @@ class GuestMemory {
  private:
   GuestMemory() = default;
   void drop_write_pointers(u64 first_page, u64 count);
+  void first_use(u64 page);
 
   u8* base_ = nullptr;
   int file_ = -1;
@@ -96,6 +113,7 @@ class GuestMemory {
   u64 pool_size_ = 0;
   u64 allocated_ = 0;
   std::vector<u8> flags_;
+  std::vector<u16> used_;  ///< pages in use, for every huge page of RAM while the host makes them
   CodeWriteListener* code_listener_ = nullptr;
   std::vector<WriteCacheListener*> write_caches_;
 };

@@ -3,6 +3,8 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <fstream>
+#include <string>
 
 #include "memory/shadow_table.h"
 
@@ -30,11 +32,18 @@ bool reserve_free(u64 at, u64 bytes) {
   return got == wanted;
 }
 
-/// What accesses off the low part can reach: from where the host lets programs map something.
-constexpr u64 kLowFirst = 64 * kKiB, kLowEnd = 64 * kGiB;
-static_assert(LinearWindow::kLowDistance + LinearWindow::kLowBytes + LinearWindow::kReach +
-                  LinearWindow::kIndexReach <=
-              kLowEnd);
+/// What accesses off the low part can reach, from where the host lets programs map something.
+constexpr u64 kRoomEnd = 64 * kGiB, kRoom = kRoomEnd - LinearWindow::kLowFirst;
+static_assert(LinearWindow::kLowEnd + LinearWindow::kReach + LinearWindow::kIndexReach <= kRoomEnd);
+
+/// The host shows programs a page of its kernel, as old ones did (vsyscall=emulate).
+bool kernel_page_is_readable() {
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    if (line.ends_with("[vsyscall]")) return line.find(" r") != std::string::npos;
+  }
+  return !maps.eof();
+}
 
 }  // namespace
 
@@ -43,14 +52,15 @@ std::unique_ptr<LinearWindow> LinearWindow::create(GuestMemory& memory, const Sh
   if (memory.file() < 0) return nullptr;
   if (!UpperHalf::take()) return nullptr;
   auto window = std::unique_ptr<LinearWindow>(new LinearWindow(memory, gate));
-  window->low_ = reserve_free(kLowFirst, kLowEnd - kLowFirst);
+  window->low_ = reserve_free(kLowFirst, kRoom);
+  window->either_ = window->low_ && !kernel_page_is_readable();
   return window;
 }
 
 LinearWindow::~LinearWindow() {
   give_to(nullptr);
   UpperHalf::give_back();
-  if (low_) munmap(reinterpret_cast<void*>(kLowFirst), kLowEnd - kLowFirst);
+  if (low_) munmap(reinterpret_cast<void*>(kLowFirst), kRoom);
 }
 
 void LinearWindow::give_to(ShadowTable* owner) {
@@ -118,7 +128,7 @@ void LinearWindow::hide(u64 linear_page, u64 count) {
 void LinearWindow::hide_all() {
   if (pages_ != 0) {
     (void)reserve(reinterpret_cast<void*>(kHighFirst), kHighEnd - kHighFirst, MAP_FIXED);
-    if (low_) (void)reserve(reinterpret_cast<void*>(kLowDistance), kLowBytes, MAP_FIXED);
+    if (low_) (void)reserve(reinterpret_cast<void*>(kLowFirst), kLowEnd - kLowFirst, MAP_FIXED);
   }
   regions_.clear();
   places_.clear();

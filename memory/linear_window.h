@@ -1,14 +1,14 @@
-// Pages of a guest's user programs, shown by the host's own page tables at their linear addresses,
-// or a fixed distance from them: code that was translated for it accesses them without a look-up.
-// What is not shown, or not writable, makes the host fault, and is then looked at as everywhere
-// else.
+// Pages of a guest's user programs, shown by the host's own page tables at their linear addresses:
+// code that was translated for it accesses them without a look-up. What is not shown, or not
+// writable, makes the host fault, and is then looked at as everywhere else.
 //
 // The high part serves addresses from 2^46 to 2^47: Linux' shared libraries, stacks, heaps and
 // position-independent programs. Nothing of the emulator is there (base/upper_half.h). What lies
 // above, up to the largest positive number, is not canonical and faults (SDM vol. 1, 3.3.7.1), so
 // that one signed comparison keeps accesses off the emulator's own memory. The low part serves
-// programs linked to run at low addresses, where Linux lets nobody map the first pages: its
-// distance is a displacement. Nothing of the emulator lies in the host's lowest 64 GiB.
+// programs linked to run at low addresses, but for the first pages, which Linux lets nobody map:
+// nothing of the emulator lies in the host's lowest 64 GiB. Accesses that are now here, now there
+// are compared with what lies between. Negative addresses are the host kernel's, and fault.
 #pragma once
 
 #include <array>
@@ -25,21 +25,27 @@ namespace dragoman {
 
 class ShadowTable;
 
-/// Parts of a LinearWindow.
-enum class WindowPart : u8 { kNone, kHigh, kLow };
+/// Parts of a LinearWindow, and either of them.
+enum class WindowPart : u8 { kNone, kHigh, kLow, kEither };
 
 class LinearWindow {
  public:
   static constexpr u64 kHighFirst = u64{1} << 46, kHighEnd = UpperHalf::kEnd;
-  static constexpr u64 kLowBytes = 1536 * kMiB, kLowDistance = 256 * kMiB;
+  static constexpr u64 kLowFirst = 64 * kKiB, kLowEnd = 1536 * kMiB;
   /// How far from an address that was checked an access may be; with an index of 33 bits beside it.
   static constexpr u64 kReach = u64{1} << 31, kIndexReach = 56 * kGiB;
 
   /// The part that serves an address.
   WindowPart part(u64 linear) const {
     if (linear - kHighFirst < kHighEnd - kHighFirst) return WindowPart::kHigh;
-    return linear < kLowBytes && low_ ? WindowPart::kLow : WindowPart::kNone;
+    return linear - kLowFirst < kLowEnd - kLowFirst && low_ ? WindowPart::kLow : WindowPart::kNone;
   }
+  bool serves(WindowPart wanted, u64 linear) const {
+    const WindowPart found = part(linear);
+    return wanted == WindowPart::kEither ? found != WindowPart::kNone : found == wanted;
+  }
+  /// Accesses may be made with WindowPart::kEither.
+  bool has_either() const { return either_; }
 
   /// A page as it is, or should be, shown.
   struct Page {
@@ -55,11 +61,6 @@ class LinearWindow {
   ~LinearWindow();
   LinearWindow(const LinearWindow&) = delete;
   LinearWindow& operator=(const LinearWindow&) = delete;
-
-  /// Host minus linear address.
-  static constexpr u64 distance(WindowPart part) {
-    return part == WindowPart::kLow ? kLowDistance : 0;
-  }
 
   /// Whose pages are shown, or null.
   ShadowTable* owner() const { return owner_; }
@@ -117,10 +118,7 @@ class LinearWindow {
     const std::optional<Page> shown = find(linear_page);
     if (shown && look(linear_page) != shown) changed_.push_back(linear_page);
   }
-  u8* host(u64 linear_page) const {
-    const u64 linear = linear_page << kPageShift;
-    return reinterpret_cast<u8*>(linear + distance(part(linear)));
-  }
+  static u8* host(u64 linear_page) { return reinterpret_cast<u8*>(linear_page << kPageShift); }
   Region* region(u64 linear_page) const;
   void forget(u64 linear_page);
   void hide(u64 linear_page, u64 count);
@@ -129,7 +127,8 @@ class LinearWindow {
 
   GuestMemory& memory_;
   const ShadowTable*& gate_;
-  bool low_ = false;  ///< there is a low part
+  bool low_ = false;     ///< there is a low part
+  bool either_ = false;  ///< likewise, and no negative address can be read
   ShadowTable* owner_ = nullptr;
   std::map<u64, std::unique_ptr<Region>> regions_;  ///< by linear page >> kRegionShift
   /// Where a page of the pool is shown; kSeveral when at more than one place.

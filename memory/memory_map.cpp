@@ -195,6 +195,7 @@ void MemoryMap::write_bytes(PhysicalAddress address, std::span<const u8> in) {
     if (s != nullptr && s->write != nullptr) {
       chunk = std::min<u64>(in.size(), s->last - address.value + 1);
       u8* target = s->write + (address.value - s->first);
+      memory_.note_use_of(memory_.offset_of(target), chunk);
       std::memcpy(target, in.data(), chunk);
       memory_.note_write(memory_.offset_of(target), chunk);
     } else {

@@ -198,12 +198,13 @@ Cpu::InPlace Cpu::in_place(u64 page, const PageWalk& walk, bool written) {
   // Writes need: permission, the dirty bit set already, the same memory for reads and writes, no
   // decoded code on the page, and exact dirty tracking satisfied.
   if (view.read == nullptr || view.write != view.read) return found;
+  GuestMemory& pool = memory().memory();
+  const u64 host_page = pool.offset_of(view.read) >> kPageShift;
+  pool.note_use(host_page);
   // A protection key that takes no right away changes nothing (SDM vol. 3, 4.6.2).
   const bool keyed = walk.user && long_mode() && (state.cr4 & kCr4Pke) &&
                      (state.pkru >> (2 * walk.protection_key) & 3) != 0;
   if (!written && (!walk.dirty || !walk.writable || keyed)) return found;
-  GuestMemory& pool = memory().memory();
-  const u64 host_page = pool.offset_of(view.read) >> kPageShift;
   const u8 flags = pool.flags(host_page);
   if (flags & kPageHasCode) return found;
   if ((flags & kPageTracked) && !(flags & kPageDirty)) {

@@ -22,8 +22,10 @@ void* BlockCache::allocate(std::size_t bytes) {
 }
 
 BlockCache::PageCode& BlockCache::page_code(u64 page) {
-  if (page >= pages_.size()) pages_.resize(page + 1);
-  return pages_[page];
+  const u64 group = page / kPagesPerGroup;
+  if (group >= pages_.size()) pages_.resize(group + 1);
+  if (pages_[group] == nullptr) pages_[group] = std::make_unique<PageGroup>();
+  return (*pages_[group])[page % kPagesPerGroup];
 }
 
 Block* BlockCache::insert(u64 offset, u32 key, const Instruction* instructions, unsigned count,
@@ -64,13 +66,13 @@ void BlockCache::unlink_hash(Block& block) {
 }
 
 void BlockCache::unlink_first(Block& block) {
-  Block** link = &pages_[block.offset >> kPageShift].first;
+  Block** link = &page_code(block.offset >> kPageShift).first;
   while (*link != &block) link = &(*link)->page_next;
   *link = block.page_next;
 }
 
 void BlockCache::unlink_second(Block& block) {
-  Block** link = &pages_[block.second_offset >> kPageShift].second;
+  Block** link = &page_code(block.second_offset >> kPageShift).second;
   while (*link != &block) link = &(*link)->second_next;
   *link = block.second_next;
 }
@@ -85,16 +87,17 @@ void BlockCache::drop(Block& block, Handler cancelled) {
 
 void BlockCache::invalidate(u64 offset, u64 length, Handler cancelled, Handler keep) {
   const u64 page = offset >> kPageShift;
-  if (page >= pages_.size()) return;
-  if (!(pages_[page].lines & line_mask(offset, length))) return;  // data beside code
+  if (!may_hold_code(offset, length)) return;  // data beside code
+  PageCode& here = page_code(page);
   u64 lines = 0;
   const auto clear_if_empty = [this](u64 which) {
-    if (pages_[which].empty()) {
-      pages_[which].lines = 0;
+    PageCode& code = page_code(which);
+    if (code.empty()) {
+      code.lines = 0;
       memory_.clear_code(which);
     }
   };
-  Block** link = &pages_[page].first;
+  Block** link = &here.first;
   while (*link != nullptr) {
     Block& block = **link;
     const bool kept =
@@ -111,7 +114,7 @@ void BlockCache::invalidate(u64 offset, u64 length, Handler cancelled, Handler k
       link = &block.page_next;
     }
   }
-  link = &pages_[page].second;
+  link = &here.second;
   while (*link != nullptr) {
     Block& block = **link;
     const u64 rest = block.bytes - block.first_bytes();
@@ -125,14 +128,16 @@ void BlockCache::invalidate(u64 offset, u64 length, Handler cancelled, Handler k
       link = &block.second_next;
     }
   }
-  pages_[page].lines = lines;
+  here.lines = lines;
   clear_if_empty(page);
 }
 
 void BlockCache::clear() {
   if (translation_ != nullptr) translation_->forget_all();
-  for (std::size_t page = 0; page < pages_.size(); ++page) {
-    if (pages_[page].first != nullptr) memory_.clear_code(page);
+  for (std::size_t group = 0; group < pages_.size(); ++group) {
+    for (u64 i = 0; pages_[group] != nullptr && i < kPagesPerGroup; ++i) {
+      if (!(*pages_[group])[i].empty()) memory_.clear_code(group * kPagesPerGroup + i);
+    }
   }
   std::fill(buckets_.begin(), buckets_.end(), nullptr);
   pages_.clear();

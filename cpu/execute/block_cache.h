@@ -2,7 +2,9 @@
 // decoded for. The interpreter runs these; the translator will attach host code to them.
 #pragma once
 
+#include <array>
 #include <cstddef>
+#include <memory>
 #include <vector>
 
 #include "base/huge_pages.h"
@@ -30,9 +32,9 @@ struct Block {
   /// Of its instructions, as bits: those that read from where a later one writes, but found the
   /// page not to be written time and again. The Translation's.
   u32 reads_only = 0;
-  /// Instructions, a bit each, whose addresses were not found in the high or low part of a
-  /// LinearWindow, or cannot be shown there.
-  u32 not_high = 0, not_low = 0;
+  /// Instructions, a bit each, whose addresses were not found in the part of a LinearWindow where
+  /// they were looked for; and in none, or which cannot be shown there.
+  u32 mixed = 0, outside = 0;
   /// Those whose base and index say only together where they access.
   u32 paired = 0;
   u32 runs = 0;                ///< times interpreted, until it is worth translating
@@ -74,8 +76,8 @@ class BlockCache {
   void invalidate(u64 offset, u64 length, Handler cancelled, Handler keep = nullptr);
   /// True when decoded code may lie in these bytes of one page (in units of 64 bytes).
   bool may_hold_code(u64 offset, u64 length) const {
-    const u64 page = offset >> kPageShift;
-    return page < pages_.size() && (pages_[page].lines & line_mask(offset, length)) != 0;
+    const PageCode* const page = find_page(offset >> kPageShift);
+    return page != nullptr && (page->lines & line_mask(offset, length)) != 0;
   }
   /// Forgets everything; not while a block is executed.
   void clear();
@@ -121,9 +123,18 @@ class BlockCache {
     return (~u64{0} >> (63 - (last - first))) << first;
   }
 
+  /// In groups, as code lies in few places of a large memory.
+  static constexpr u64 kPagesPerGroup = 256;
+  using PageGroup = std::array<PageCode, kPagesPerGroup>;
+  PageCode* find_page(u64 page) const {
+    const u64 group = page / kPagesPerGroup;
+    return group < pages_.size() && pages_[group] != nullptr
+               ? &(*pages_[group])[page % kPagesPerGroup]
+               : nullptr;
+  }
   PageCode& page_code(u64 page);
 
-  std::vector<PageCode> pages_;
+  std::vector<std::unique_ptr<PageGroup>> pages_;
   std::byte* const memory_of_blocks_;  ///< kBytes, taken as needed from the front
   std::size_t used_ = 0, bound_ = kBytes;
   u64 generation_ = 1;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cpu/execute/block_cache.h"
+#include "memory/linear_window.h"
 
 namespace dragoman {
 
@@ -35,13 +36,14 @@ struct alignas(64) TranslatorFrame {
   ShadowTable* shadow = nullptr;  ///< the view in use of the current address space
   u32 fetch_context = 0;          ///< identity, see Cpu::fetch_context()
   u8 vectors_live = 0;            ///< XMM/YMM and MXCSR of the guest are in the host's registers
-  u64 window_first = 0;           ///< where the high part of a LinearWindow begins
-  std::array<u64, 24> deltas{};   ///< host minus guest address of pages that were looked up
-  u64 target = 0;                 ///< of an indirect branch, or a value to be pushed
-  u64 delta = 0;                  ///< host minus linear address of an access, found in C++
-  u64 block_invalidated = 0;      ///< bytes of the running region changed
-  u32 host_mxcsr = 0x1f80;        ///< what C++ code runs with
-  const void* site = nullptr;     ///< of the access that was looked up in C++ last
+  u64 window_first = LinearWindow::kHighFirst;  ///< where its high part begins, and
+  u64 between_windows = LinearWindow::kHighFirst - LinearWindow::kLowEnd;  ///< bytes below that
+  std::array<u64, 24> deltas{};  ///< host minus guest address of pages that were looked up
+  u64 target = 0;                ///< of an indirect branch, or a value to be pushed
+  u64 delta = 0;                 ///< host minus linear address of an access, found in C++
+  u64 block_invalidated = 0;     ///< bytes of the running region changed
+  u32 host_mxcsr = 0x1f80;       ///< what C++ code runs with
+  const void* site = nullptr;    ///< of the access that was looked up in C++ last
   const void* host_stack = nullptr;
   const void* exit_stub = nullptr;
   const void* miss_stub = nullptr;

@@ -18,6 +18,7 @@ static_assert(sizeof(ShadowTable::Entry) == 32);
 }  // namespace
 
 x86::Mem RegionEmitter::HostOperand::mem(unsigned size) const {
+  if (!base.isValid()) return x86::ptr_abs(static_cast<u64>(i64{displacement}), size);
   return index.isValid() ? x86::ptr(base, index, scale, displacement, size)
                          : x86::ptr(base, displacement, size);
 }
@@ -332,7 +333,7 @@ RegionEmitter::HostOperand RegionEmitter::through_window(const PlannedInstructio
                 : a.write                   ? WindowAccess::kPush
                                             : WindowAccess::kPop;
   site.aligned = a.aligned;
-  site.low = a.window == WindowPart::kLow;
+  site.part = a.window;
   site.again = static_cast<u32>(begin);
   site.flags_in_host = flags_.in == FlagsIn::kHost || flags_.in == FlagsIn::kBoth;
   if (flags_.in == FlagsIn::kRecipe) site.recipe = flags_.recipe;
@@ -356,47 +357,55 @@ RegionEmitter::HostOperand RegionEmitter::through_window(const PlannedInstructio
 
   HostOperand operand;
   if (constant) {
-    a_.mov(kPointer, Imm(constant_address(address) + LinearWindow::distance(a.window)));
-    operand.base = kPointer;
-    if (check_alignment && (constant_address(address) & (a.bytes - 1u)) != 0) {
+    const u64 at = constant_address(address);
+    if (check_alignment && (at & (a.bytes - 1u)) != 0) {
       a_.mov(kScratch, Imm(reinterpret_cast<u64>(&site)));
       a_.jmp(frame_mem(&cpu_.frame.window_stub, 8));
     }
+    if (fits32(static_cast<i64>(at))) {
+      operand.displacement = static_cast<i32>(at);
+    } else {
+      a_.mov(kPointer, Imm(at));
+      operand.base = kPointer;
+    }
     return operand;
   }
-  const i64 plus = static_cast<i64>(LinearWindow::distance(a.window));
-  const i64 displacement = address.displacement + plus;
-  const bool no_index = address.index == kZeroRegister;
   const Label outside = a_.newLabel();
-  Gp checked;  // what tells whether the part serves the address
-  if (no_index && fits32(displacement)) {
-    operand.base = kPointer;
-    if (pinned(address.base)) {
-      operand.base = guest(address.base);
+  /// Jumps there unless the part serves the address in `checked`; `free` may be changed.
+  const auto look = [&](const Gp& checked, const Gp& free) {
+    if (!a.leader) return;
+    if (a.window == WindowPart::kLow) {
+      a_.cmp(checked, Imm(LinearWindow::kLowEnd));
+      a_.jae(outside);
+    } else if (a.window == WindowPart::kHigh) {
+      a_.cmp(checked, frame_mem(&cpu_.frame.window_first, 8));
+      a_.jl(outside);
     } else {
-      a_.mov(kPointer, high_slot(address.base));
+      a_.lea(free, x86::ptr(checked, -static_cast<i32>(LinearWindow::kLowEnd)));
+      a_.cmp(free, frame_mem(&cpu_.frame.between_windows, 8));
+      a_.jb(outside);
     }
-    operand.displacement = static_cast<i32>(displacement);
-    checked = operand.base;
-  } else if ((a.split || !a.leader) && address.base != kZeroRegister && !no_index &&
-             fits32(address.displacement)) {
-    operand.base = kPointer;
-    operand.index = kScratch;
-    if (pinned(address.base)) {
-      operand.base = guest(address.base);
+  };
+  const auto host_register = [&](unsigned gpr, const Gp& otherwise) {
+    if (pinned(gpr)) return guest(gpr);
+    a_.mov(otherwise, high_slot(gpr));
+    return otherwise;
+  };
+  const bool no_index = address.index == kZeroRegister;
+  if (fits32(address.displacement) && address.base != kZeroRegister &&
+      (no_index || a.split || !a.leader)) {
+    operand.displacement = static_cast<i32>(address.displacement);
+    if (a.swapped) {
+      operand.index = host_register(address.index, kScratch);
+      look(operand.index, kPointer);
+      operand.base = host_register(address.base, kPointer);
     } else {
-      a_.mov(kPointer, high_slot(address.base));
+      operand.base = host_register(address.base, kPointer);
+      look(operand.base, operand.base == kPointer ? kScratch : kPointer);
+      if (!no_index) operand.index = host_register(address.index, kScratch);
     }
-    if (pinned(address.index)) {
-      operand.index = guest(address.index);
-    } else {
-      a_.mov(kScratch, high_slot(address.index));
-      operand.scratch_used = true;
-    }
-    operand.scale = address.scale;
-    operand.displacement =
-        static_cast<i32>(fits32(displacement) ? displacement : address.displacement);
-    checked = a.swapped ? operand.index : operand.base;
+    operand.scratch_used = operand.index == kScratch;
+    operand.scale = no_index ? u8{0} : address.scale;
     if (a.check_index) {
       a_.cmp(a.swapped ? operand.base : operand.index, Imm(0x7fffffff));
       a_.ja(outside);
@@ -404,23 +413,11 @@ RegionEmitter::HostOperand RegionEmitter::through_window(const PlannedInstructio
   } else {
     load_effective(address, 0);
     operand.base = kPointer;
-    operand.displacement = static_cast<i32>(plus);
-    checked = kPointer;
+    look(kPointer, kScratch);
   }
-  if (a.leader) {
-    if (site.low) {
-      a_.cmp(checked, Imm(LinearWindow::kLowBytes));
-      a_.jae(outside);
-    } else {
-      a_.cmp(checked, frame_mem(&cpu_.frame.window_first, 8));
-      a_.jl(outside);
-    }
-  }
-  if (operand.index.isValid() &&
-      ((need_scratch && operand.scratch_used) || !fits32(displacement))) {
+  if (need_scratch && operand.scratch_used) {
     a_.lea(kPointer, operand.mem(8));
     operand = operand.in(kPointer);
-    operand.displacement = static_cast<i32>(fits32(displacement) ? 0 : plus);
   }
   if (check_alignment) {
     a_.lea(kPointer, operand.mem(8));

@@ -151,7 +151,7 @@ void RegionEmitter::encode_vector(const Instruction& insn, bool wide, unsigned r
                                                    : 0;
   unsigned base = rm, index = 0;
   if (memory != nullptr) {
-    base = memory->base.id();
+    base = memory->base.isValid() ? memory->base.id() : 5;  // without a base where MOD is 0
     if (memory->index.isValid()) index = memory->index.id();
   }
   const unsigned rexr = reg >> 3 & 1, rexx = index >> 3 & 1, rexb = base >> 3 & 1;
@@ -171,8 +171,9 @@ void RegionEmitter::encode_vector(const Instruction& insn, bool wide, unsigned r
   if (memory == nullptr) {
     put(0xc0 | (reg & 7) << 3 | (base & 7));
   } else {
-    const bool sib = memory->index.isValid() || (base & 7) == 4;
-    put(0x80 | (reg & 7) << 3 | (sib ? 4 : base & 7));
+    const bool based = memory->base.isValid();
+    const bool sib = !based || memory->index.isValid() || (base & 7) == 4;
+    put((based ? 0x80 : 0) | (reg & 7) << 3 | (sib ? 4 : base & 7));
     if (sib) put(memory->scale << 6 | (memory->index.isValid() ? index & 7 : 4u) << 3 | (base & 7));
     const u32 d = static_cast<u32>(memory->displacement);
     for (unsigned i = 0; i < 4; ++i) put(d >> (8 * i) & 0xff);

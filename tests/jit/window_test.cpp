@@ -3,6 +3,8 @@
 // written.
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "base/upper_half.h"
 #include "tests/jit/translator_bench.h"
 
@@ -245,29 +247,45 @@ TEST(Window, ProtectionKeys) {
   EXPECT_EQ(pair.fault().error_code, 0x27u);  // present, write, user, protection key
 }
 
-// A base that is now here, now there comes to be looked up page by page.
-TEST(Window, AddressesInsideAndOutside) {
+/// Code whose base is now here, now there.
+u64 refusals_of(std::array<u64, 4> bases) {
   UserPair pair;
-  NEEDS_WINDOW(pair);
-  pair.set(kRbx, kHigh + L::kData);
-  pair.set(kRsi, L::kData);
+  if (!UpperHalf::exists()) return 0;
+  constexpr u64 kTable = L::kData + 0x3000;
+  for (unsigned i = 0; i < bases.size(); ++i) {
+    pair.put(L::kPml4 + (bases[i] >> 39 & 511) * 8, L::kPdpt | 7);
+    pair.put(kTable + 8 * i, bases[i]);
+  }
+  pair.set(kRsi, kHigh + kTable);
   Bytes body;
-  body({0x48, 0x87, 0xde, 0x48, 0x89, 0xd8, 0xff, 0x00});  // xchg rbx, rsi; mov rax, rbx; inc [rax]
+  body({0xff, 0xc7, 0x83, 0xe7, 0x03});              // inc edi; and edi, 3
+  body({0x48, 0x8b, 0x04, 0xfe, 0x49, 0x89, 0xc7});  // mov rax, [rsi+rdi*8]; mov r15, rax
+  body({0x83, 0xc1, 0x03, 0xff, 0x40, 0x08});        // add ecx, 3; inc dword [rax+8]
+  body({0x13, 0x4c, 0xb8, 0x10, 0x11, 0x08});        // adc ecx, [rax+rdi*4+16]; adc [rax], ecx
+  body({0x41, 0x03, 0x57, 0x18});                    // add edx, [r15+24]
+  body({0x41, 0x01, 0x54, 0xbf, 0x20});              // add [r15+rdi*4+32], edx
   pair.loop(body, 4000);
-  EXPECT_LT(pair.refusals(), 200u);
+  return pair.refusals();
 }
 
-// A sum that wraps round to low addresses is none of the high part, though the host shows another
-// page at the address with that number.
+TEST(Window, BasesInBothParts) {
+  const u64 refusals = refusals_of(
+      {L::kData, kHigh + L::kData + 0x1000, kHigh + L::kData + 0x1800, L::kData + 0x2000});
+  EXPECT_LT(refusals, 60u);
+}
+
+TEST(Window, BasesAnywhere) {
+  constexpr u64 kBetween = u64{1} << 44, kNegative = 0xffffff8000000000;
+  const u64 refusals = refusals_of({L::kData, kHigh + L::kData + 0x1000,
+                                    kBetween + L::kData + 0x1800, kNegative + L::kData + 0x2000});
+  EXPECT_LT(refusals, 200u);  // each page comes to be looked up
+}
+
+// A sum that wraps round to low addresses is none of the high part.
 TEST(Window, BasesBelowZero) {
   for (const u64 shown : {L::kData, L::kData + 0x1000}) {
     UserPair pair;
     NEEDS_WINDOW(pair);
-    constexpr u64 kPage = LinearWindow::kLowDistance;  // where the host shows linear address 0
-    constexpr u64 kTable = L::kData + 0x3000;
-    pair.put(L::kPd + (kPage >> 21) * 8, kTable | 7);
-    for (const u64 page : {u64{0}, u64{1}, u64{2}})
-      pair.put(kTable + ((L::kData >> 12) + page) * 8, (L::kData + 0x2000) | 7);
     pair.put(L::kData + 0x1000, 17);
     pair.set(kRbx, kHigh);
     pair.set(kRdi, ~u64{0xfff});
@@ -275,8 +293,8 @@ TEST(Window, BasesBelowZero) {
     Bytes body;
     body({0x41, 0x83, 0xfb, 0x50, 0x48, 0x0f, 0x44, 0xdf});  // cmp r11d, 80; cmove rbx, rdi
     body({0xff, 0x06, 0x8b, 0x06});                          // inc, mov eax, [rsi]
-    body({0x01, 0x83}).number(kPage + shown + 0x1000, 4);    // add [rbx+...], eax
-    body({0x8b, 0x8b}).number(kPage + shown + 0x1000, 4);    // mov ecx, [rbx+...]
+    body({0x01, 0x83}).number(shown + 0x1000, 4);            // add [rbx+...], eax
+    body({0x8b, 0x8b}).number(shown + 0x1000, 4);            // mov ecx, [rbx+...]
     pair.loop(body);
   }
 }

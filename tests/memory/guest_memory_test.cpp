@@ -81,6 +81,33 @@ TEST_F(GuestMemoryTest, CodeListenerHearsPieceByPieceAndOnlyOfCodePages) {
   EXPECT_TRUE(code.seen.empty());
 }
 
+TEST_F(GuestMemoryTest, ClearedBytesAreZeroAndNoOthers) {
+  memory->set_code_listener(&code);
+  memory->mark_code(2);
+  std::fill_n(memory->ram(), 8 * kPageSize, u8{0x5a});
+  memory->clear(kPageSize + 100, 3 * kPageSize);
+  memory->clear(6 * kPageSize, 0);
+  memory->clear(7 * kPageSize + 1, 2);
+  for (u64 at = 0; at < 8 * kPageSize; ++at) {
+    const bool cleared = (at >= kPageSize + 100 && at < 4 * kPageSize + 100) ||
+                         (at > 7 * kPageSize && at <= 7 * kPageSize + 2);
+    ASSERT_EQ(memory->ram()[at], cleared ? 0 : 0x5a) << at;
+  }
+  EXPECT_EQ(code.seen, (Calls{{2 * kPageSize, kPageSize}}));
+}
+
+TEST_F(GuestMemoryTest, ComingIntoUseChangesNoByte) {
+  const auto large = GuestMemory::create(6 * kMiB + kPageSize).take();
+  const u64 pages = large->ram_size() >> kPageShift;
+  for (u64 page = 0; page < pages; page += 3)
+    large->ram()[page << kPageShift] = static_cast<u8>(page + 1);
+  for (u64 page = 0; page < pages; ++page) large->note_use(page);
+  large->note_use_of(kPageSize - 1, 2 * kPageSize);
+  for (u64 page = 0; page < pages; ++page)
+    ASSERT_EQ(large->ram()[page << kPageShift], page % 3 == 0 ? static_cast<u8>(page + 1) : 0)
+        << page;
+}
+
 TEST_F(GuestMemoryTest, EmptyWritesSayNothing) {
   memory->mark_code(0);
   memory->note_write(0, 0);

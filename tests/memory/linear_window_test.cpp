@@ -20,10 +20,7 @@ class WindowOfPages : public testing::Test {
     if (window == nullptr) GTEST_SKIP() << "the host has no address space for a window";
     window->give_to(table.get());
   }
-  u8* host(u64 linear_page) const {
-    const u64 linear = linear_page << kPageShift;
-    return reinterpret_cast<u8*>(linear + window->distance(window->part(linear)));
-  }
+  static u8* host(u64 linear_page) { return reinterpret_cast<u8*>(linear_page << kPageShift); }
   /// Compares with `pages`; true when the window is open afterwards.
   bool check() {
     window->check([this](u64 page) {
@@ -68,7 +65,11 @@ TEST_F(WindowOfPages, KnowsWhatItServes) {
   EXPECT_EQ(window->part(LinearWindow::kHighEnd - 1), WindowPart::kHigh);
   EXPECT_EQ(window->part(LinearWindow::kHighEnd), WindowPart::kNone);
   EXPECT_EQ(window->part(0xffff888000000000), WindowPart::kNone);
-  EXPECT_NE(window->part(LinearWindow::kLowBytes), WindowPart::kLow);
+  EXPECT_NE(window->part(LinearWindow::kLowEnd), WindowPart::kLow);
+  EXPECT_EQ(window->part(LinearWindow::kLowFirst - 1), WindowPart::kNone);
+  EXPECT_FALSE(window->serves(WindowPart::kEither, LinearWindow::kLowEnd));
+  EXPECT_FALSE(window->serves(WindowPart::kLow, LinearWindow::kHighFirst));
+  EXPECT_TRUE(window->serves(WindowPart::kEither, LinearWindow::kHighFirst));
 }
 
 TEST_F(WindowOfPages, OnlyWhatIsToldIsLookedAt) {
