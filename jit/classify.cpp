@@ -154,7 +154,7 @@ Emission classify(const Cpu& cpu, const Instruction& insn, u64 next_rip,
   const Row& r = row(insn.row);
   const OperationInfo& info = operation_info(r.operation);
   if (info.category == Category::kBranch) return classify_branch(cpu, insn, next_rip);
-  if (info.category == Category::kVector || r.operation == Operation::kVzeroupper) {
+  if (info.category == Category::kVector || info.category == Category::kVectorOwn) {
     return options.vectors && vector_emitted(cpu, insn) ? Emission::kVector
                                                         : Emission::kInterpreted;
   }

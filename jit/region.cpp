@@ -92,7 +92,7 @@ class Collector {
   }
 
   /// The block of the region at `rip`, if it can be part of it.
-  int member(u64 rip, const Returns& returns, unsigned depth) {
+  int member(u64 rip, const Returns& returns, unsigned depth, int from) {
     if (!many_) return -1;
     // A loop's first round is a copy of its own: what it looked up need not be looked up again.
     unsigned instances = 0;
@@ -102,8 +102,9 @@ class Collector {
       ++instances;
       newest = static_cast<int>(i);
     }
-    if (newest >= 0 &&
-        (instances > 1 || !active_[static_cast<std::size_t>(newest)] || !fits(newest)))
+    // So is a loop of one block inside another loop, which enters it anew every time.
+    const bool inner = instances == 2 && newest != from && goes_to_itself_[index_of(newest)];
+    if (newest >= 0 && ((instances > 1 && !inner) || !active_[index_of(newest)] || !fits(newest)))
       return newest;
     if (plan_.blocks.size() >= kMaxRegionBlocks || depth > kMostDepth) return -1;
     const std::optional<u64> offset = code_offset(rip);
@@ -119,6 +120,8 @@ class Collector {
     visit(index, depth + 1);
     return index;
   }
+
+  static std::size_t index_of(int block) { return static_cast<std::size_t>(block); }
 
   bool knows(u64 page) const {
     return page == (plan_.blocks[0].rip & ~kPageMask) ||
@@ -156,29 +159,30 @@ class Collector {
         case Emission::kConditional:
         case Emission::kJump:
           if (!relative(p)) continue;
-          target = member(branch_target(p), returns, depth);
+          target = member(branch_target(p), returns, depth, index);
           break;
         case Emission::kCall:
           if (!relative(p) || !options_.calls || returns.size() >= kMostCalls) continue;
           returns.push_back(p.next_rip);
-          target = member(branch_target(p), returns, depth);
+          target = member(branch_target(p), returns, depth, index);
           break;
         case Emission::kReturn: {
           if (returns.empty()) continue;
           const u64 back = returns.back();
           returns.pop_back();
-          target = member(back, returns, depth);
+          target = member(back, returns, depth, index);
           break;
         }
         default:
           continue;
       }
       block().instructions[i].target = target;
+      if (target == index) goes_to_itself_[index_of(index)] = true;
     }
     if (!block().falls_through) return;
     if (ends_block(row(block().instructions.back().insn->row))) return;
     const Returns returns(block().returns, plan_.blocks.get_allocator());
-    const int next = member(block().instructions.back().next_rip, returns, depth);
+    const int next = member(block().instructions.back().next_rip, returns, depth, index);
     block().next = next;
   }
 
@@ -216,6 +220,7 @@ class Collector {
   const FrequentBlock& frequent_;
   bool many_ = false;
   std::array<bool, kMaxRegionBlocks> active_{};  // blocks whose edges are being followed
+  std::array<bool, kMaxRegionBlocks> goes_to_itself_{};
 };
 
 // --- Flags ----------------------------------------------------------------------------------

@@ -5,6 +5,7 @@
 #include "cpu/execute/forms.h"
 #include "cpu/isa/rows.h"
 #include "jit/plan.h"
+#include "jit/region_flow.h"
 #include "jit/translator.h"
 
 namespace dragoman {
@@ -79,17 +80,13 @@ struct Values {
 class Grouper {
  public:
   Grouper(const Cpu& cpu, RegionPlan& plan)
-      : plan_(plan), wide_(plan.code_bits == 64), registers_(cpu.state.regs) {
+      : plan_(plan), wide_(plan.code_bits == 64), registers_(cpu.state.regs), flow_(plan) {
     key_ = TranslatorAccess::current_mode_key(cpu);
   }
 
   void run() {
     find_constants();
-    if (plan_.blocks.size() > 1 || plan_.blocks[0].loop_head) {
-      find_edges();
-      find_dominators();
-    }
-    for (std::size_t i = 0; i < plan_.blocks.size(); ++i) {
+    for (const std::size_t i : flow_.order()) {
       PlannedBlock& b = plan_.blocks[i];
       Values values = b.parent >= 0 ? at_edge(static_cast<std::size_t>(b.parent), b.parent_index)
                                     : start_of_join(i);
@@ -117,42 +114,7 @@ class Grouper {
     symbols_ = 16;  // 1 to 16 are the registers as the region found them
   }
 
-  struct Edge {
-    std::size_t from;
-    unsigned at;
-  };
-  void find_edges() {
-    edges_to_.resize(plan_.blocks.size());
-    for (std::size_t i = 0; i < plan_.blocks.size(); ++i) {
-      const PlannedBlock& b = plan_.blocks[i];
-      for (unsigned k = 0; k < b.instructions.size(); ++k) {
-        const int target = b.instructions[k].target;
-        if (target >= 0) edges_to_[static_cast<std::size_t>(target)].push_back({i, k});
-      }
-      if (b.next >= 0) {
-        edges_to_[static_cast<std::size_t>(b.next)].push_back(
-            {i, static_cast<unsigned>(b.instructions.size() - 1)});
-      }
-    }
-  }
-
-  /// dominators_[b]: blocks on every way from the entry to b.
-  void find_dominators() {
-    const std::size_t count = plan_.blocks.size();
-    static_assert(kMaxRegionBlocks <= 64);
-    dominators_.assign(count, ~u64{0});
-    dominators_[0] = 1;
-    for (bool changed = true; changed;) {
-      changed = false;
-      for (std::size_t i = 1; i < count; ++i) {
-        u64 set = ~u64{0};
-        for (const Edge& e : edges_to_[i]) set &= dominators_[e.from];
-        set |= u64{1} << i;
-        changed |= set != dominators_[i];
-        dominators_[i] = set;
-      }
-    }
-  }
+  using Edge = RegionFlow::Edge;
 
   /// Where several ways meet, only what all of them bring is known. A way round a loop brings what
   /// the loop was entered with: slots are never used again for another group.
@@ -164,12 +126,14 @@ class Grouper {
     const Values* first = nullptr;
     bool forgets = false;
     u32 same = 0xffff;  // registers that all ways bring with the same value
-    for (const Edge& e : edges_to_[index]) {
-      if (dominators_[e.from] >> index & 1) {
-        same &= ~written_in_loop(index, e, forgets);
+    for (const Edge& e : flow_.edges_to(index)) {
+      if (flow_.dominates(index, e.from)) {
+        const RegionFlow::Effects round = flow_.effects_of_loop(index, e);
+        same &= ~round.written;
+        forgets |= round.forgets_pages;
         continue;
       }
-      if (e.from >= index) {
+      if (!flow_.comes_before(e.from, index)) {
         values.groups.clear();
         return values;
       }
@@ -189,34 +153,6 @@ class Grouper {
       if (same >> r & 1) values.registers[r] = first->registers[r];
     }
     return values;
-  }
-  /// Behind it no page that was looked up before is sure.
-  static bool forgets_groups(const PlannedInstruction& p) {
-    return p.how == Emission::kInterpreted || p.how == Emission::kLoadSegment ||
-           p.how == Emission::kSwapGs;
-  }
-  /// Registers written on ways round the loop from `head` that the edge `back` closes. Blocks go on
-  /// behind branches out of the loop. `forgets`: some instruction there does.
-  u32 written_in_loop(std::size_t head, const Edge& back, bool& forgets) const {
-    std::vector<unsigned> executed(plan_.blocks.size());  // instructions on such a way
-    std::vector<Edge> open = {back};
-    while (!open.empty()) {
-      const Edge e = open.back();
-      open.pop_back();
-      const bool met = executed[e.from] != 0;
-      executed[e.from] = std::max(executed[e.from], e.at + 1);
-      if (e.from != head && !met)
-        open.insert(open.end(), edges_to_[e.from].begin(), edges_to_[e.from].end());
-    }
-    u32 written = 0;
-    for (std::size_t i = 0; i < plan_.blocks.size(); ++i) {
-      for (unsigned k = 0; k < executed[i]; ++k) {
-        const PlannedInstruction& p = plan_.blocks[i].instructions[k];
-        written |= p.registers_written;
-        forgets |= forgets_groups(p);
-      }
-    }
-    return written;
   }
   /// What is known where an edge leaves its block; the newest when two leave there.
   const Values& at_edge(std::size_t from, unsigned at) const {
@@ -604,8 +540,7 @@ class Grouper {
   unsigned instruction_ = 0;
   u32 symbols_ = 0;
   u32 constants_ = 0;
-  std::vector<std::vector<Edge>> edges_to_;
-  std::vector<u64> dominators_;
+  RegionFlow flow_;
   std::vector<std::pair<Edge, Values>> at_edge_;
 };
 

@@ -38,18 +38,27 @@ unsigned general_register(const Instruction& insn, OperandField field) {
 bool is_vzeroupper(const Instruction& insn) {
   return row(insn.row).operation == Operation::kVzeroupper;
 }
+/// STMXCSR and VSTMXCSR: MXCSR is in the host's wherever the vector registers are.
+bool is_stmxcsr(const Instruction& insn) {
+  const Operation operation = row(insn.row).operation;
+  return operation == Operation::kStmxcsr || operation == Operation::kVstmxcsr;
+}
+bool has_own_handler(const Instruction& insn) {
+  return operation_info(row(insn.row).operation).category == Category::kVectorOwn;
+}
 
 }  // namespace
 
 bool vector_emitted(const Cpu& cpu, const Instruction& insn) {
   // Elsewhere than in 64-bit mode it leaves YMM8 to YMM15 alone.
   if (is_vzeroupper(insn)) return cpu.code64() && insn.handler == select_Vzeroupper(insn);
-  if (insn.handler != select_vector(insn)) return false;
+  if (is_stmxcsr(insn)) return insn.handler == select_Stmxcsr(insn);
+  if (has_own_handler(insn) || insn.handler != select_vector(insn)) return false;
   return !vector_plan(insn, effective_wide(insn, cpu.code64())).mmx();
 }
 
 u32 vector_general_registers_written(const Instruction& insn) {
-  if (is_vzeroupper(insn)) return 0;
+  if (has_own_handler(insn)) return 0;
   const VectorPlan v = vector_plan(insn, insn.has(kInsnRexW));
   u32 set = 0;
   if (v.gpr_written) set |= 1u << general_register(insn, v.gpr);
@@ -58,7 +67,11 @@ u32 vector_general_registers_written(const Instruction& insn) {
 }
 
 void plan_vector(const Instruction& insn, PlannedInstruction& p) {
-  if (is_vzeroupper(insn)) return;
+  if (is_stmxcsr(insn)) {
+    p.operand.present = p.operand.write = true;
+    p.operand.bytes = 4;
+  }
+  if (has_own_handler(insn)) return;
   const VectorPlan v = vector_plan(insn, insn.has(kInsnRexW));
   p.writes_flags = v.writes_flags;
   if (v.memory) {
@@ -71,7 +84,7 @@ void plan_vector(const Instruction& insn, PlannedInstruction& p) {
 
 void note_vectors(const Instruction& insn, RegionPlan& region) {
   region.vectors = true;
-  if (!is_vzeroupper(insn))
+  if (!has_own_handler(insn))
     region.floating_point |= vector_plan(insn, insn.has(kInsnRexW)).floating_point;
 }
 
@@ -104,6 +117,12 @@ void RegionEmitter::emit_vector(const PlannedInstruction& p) {
   const Instruction& insn = *p.insn;
   if (is_vzeroupper(insn)) {
     a_.vzeroupper();
+    return;
+  }
+  if (is_stmxcsr(insn)) {
+    const HostOperand to = access(p, p.operand, operand_address(p), false);
+    keep_recipe_alive(p);
+    a_.stmxcsr(to.mem(4));
     return;
   }
   const bool wide = effective_wide(insn, plan_.code_bits == 64);
