@@ -29,7 +29,7 @@ CodeCache::CodeCache(u64 bytes) : memory_(kStubBytes + bytes) {
 const void* CodeCache::add_stub(std::span<const u8> code) {
   if (code.empty() || !memory_.map() || stubs_used_ + code.size() > kStubBytes) return nullptr;
   const u8* start = memory_.run_view() + stubs_used_;
-  memory_.write(start, code);
+  write(start, code);
   stubs_used_ = (stubs_used_ + code.size() + kStubAlignment - 1) & ~(kStubAlignment - 1);
   return start;
 }

@@ -182,12 +182,19 @@ class CodeCache {
   Place place(u64 main_bytes, u64 rare_bytes);
   void write(const void* run_address, std::span<const u8> code) {
     memory_.write(run_address, code);
+    written_ = true;
   }
   /// A five-byte jump at `from` to `to`, both run addresses.
   void write_jump(const u8* from, const u8* to);
   void write(const Place& place, std::span<const u8> main, std::span<const u8> rare) {
-    memory_.write_unserialized(place.rare, rare);
-    memory_.write(place.main, main);
+    write(place.rare, rare);
+    write(place.main, main);
+  }
+  /// Has to come between any write and host code: writes are often many.
+  void serialize() {
+    if (!written_) return;
+    written_ = false;
+    ExecutableMemory::serialize();
   }
   /// A probe of the region that was placed last calls shared code, which returns to `back`.
   void add_call(const u8* back, u32 site);
@@ -218,6 +225,7 @@ class CodeCache {
   void make_pages(Chunk& chunk);
 
   ExecutableMemory memory_;
+  bool written_ = false;  ///< since it was serialized
   u64 stubs_used_ = 0;
   u64 chunk_bytes_ = 0;
   std::vector<Chunk> chunks_;

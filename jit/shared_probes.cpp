@@ -25,14 +25,21 @@ struct Value {
 
 /// Base of an access: one or two unknown numbers and a segment.
 struct BaseKey {
-  u32 base = 0, index = 0;
-  u8 scale = 0, segment = 0;
+  u32 base, index;
+  u8 scale, segment;
   bool operator==(const BaseKey&) const = default;
 };
 
 /// The newest groups of bases, for reads and for writes.
 class KnownGroups {
  public:
+  KnownGroups() = default;
+  KnownGroups(const KnownGroups& other) { *this = other; }
+  KnownGroups& operator=(const KnownGroups& other) {
+    count_ = other.count_;
+    std::copy_n(other.list_.begin(), count_, list_.begin());
+    return *this;
+  }
   /// Index of the group, or -1.
   int find(const BaseKey& base, bool write) const {
     for (unsigned i = 0; i < count_; ++i) {
@@ -65,8 +72,8 @@ class KnownGroups {
  private:
   struct Known {
     BaseKey base;
-    bool write = false;
-    i16 group = -1;
+    bool write;
+    i16 group;
   };
   std::array<Known, 40> list_;
   unsigned count_ = 0;

@@ -10,7 +10,7 @@ namespace dragoman {
 /// time. One picked several times lately is worth a superblock, and is looked at more closely.
 void Translator::note_running(TranslatedRegion& region) {
   constexpr u32 kLately = 2048;  // samples
-  constexpr u8 kOften = 3;
+  constexpr u8 kOften = 2;
   ++samples_;
   for (std::size_t i = profiles_.size(); i-- > 0;) {
     if (samples_ - profiles_[i].begun > kMostProfileSamples) end_profile(i);

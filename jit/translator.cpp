@@ -30,8 +30,13 @@ u32 code_limit(const Cpu& cpu) { return cpu.code64() ? 0 : cpu.state.segments[kC
 
 }  // namespace
 
-/// What generated code calls.
+/// What generated code calls, and comes back from.
 struct TranslatorCalls {
+  /// What is called may write code.
+  struct ComesBack {
+    CodeCache& cache;
+    ~ComesBack() { cache.serialize(); }
+  };
   static void enter_cpp(Translator& t, const Site& site) {
     Cpu& cpu = t.cpu_;
     const i64 executed = t.entry_budget_ - cpu.frame.budget + site.uncharged;
@@ -42,6 +47,7 @@ struct TranslatorCalls {
 
   /// Host address for an access, or null when it cannot be done in place.
   static u8* memory(Translator* t, const Site* site, u64 linear) {
+    const ComesBack back{t->cache_};
     Cpu& cpu = t->cpu_;
     ++t->slow_accesses_;
     t->running_ = site->region;
@@ -74,6 +80,7 @@ struct TranslatorCalls {
 
   /// Executes one instruction by its handler.
   static HandlerOutcome interpret(Translator* t, const Site* site) {
+    const ComesBack back{t->cache_};
     Cpu& cpu = t->cpu_;
     const Instruction& insn = site->insn();
     const Row& r = row(insn.row);
@@ -119,10 +126,16 @@ struct TranslatorCalls {
 
   /// Where to go on with an access that could not be done through the window, or null: its
   /// instruction's handler has to execute it.
-  static const u8* window(Translator* t, Site* site) { return t->window_access(*site); }
+  static const u8* window(Translator* t, Site* site) {
+    const ComesBack back{t->cache_};
+    return t->window_access(*site);
+  }
 
   /// Where a region goes on whose pages may have moved since it ran last.
-  static const u8* guard(Translator* t, TranslatedRegion* region) { return t->guard(*region); }
+  static const u8* guard(Translator* t, TranslatedRegion* region) {
+    const ComesBack back{t->cache_};
+    return t->guard(*region);
+  }
 
   /// Where an indirect branch of a region that counts goes this time.
   static void sample(Translator*, RegionCounters::Exit* exit, u64 target) { exit->sample(target); }
@@ -405,6 +418,7 @@ bool Translator::run(Cpu& cpu, Block& block, u64 budget) {
   ExitRecord* exit;
   {
     const HostFaultScope faults(options_.windows ? this : nullptr);
+    cache_.serialize();
     exit = enter_(&f, region->entry);
   }
   ++exits_[static_cast<std::size_t>(exit->kind)];

@@ -10,10 +10,14 @@
 namespace dragoman {
 namespace {
 
-/// Code was written through another linear address than it is fetched from, so that the processor
-/// does not notice by itself: a serializing instruction is needed (SDM vol. 3, 11.6). IRET is the
-/// one that neither leaves user mode nor traps to a hypervisor as CPUID does.
-void serialize() {
+constexpr u64 kHugePage = ExecutableMemory::kHugePage;
+static_assert(kHugePage == kHugePageBytes);
+
+}  // namespace
+
+/// IRET is the serializing instruction that neither leaves user mode nor traps to a hypervisor as
+/// CPUID does.
+void ExecutableMemory::serialize() {
   u64 scratch;
   asm volatile(
       "subq $128, %%rsp\n\t"  // below the red zone
@@ -33,11 +37,6 @@ void serialize() {
       :
       : "memory", "cc");
 }
-
-constexpr u64 kHugePage = ExecutableMemory::kHugePage;
-static_assert(kHugePage == kHugePageBytes);
-
-}  // namespace
 
 void ExecutableMemory::populate(const void* run_begin, u64 bytes) {
 #ifdef MADV_POPULATE_WRITE
@@ -100,15 +99,10 @@ bool ExecutableMemory::map() {
   return true;
 }
 
-void ExecutableMemory::write_unserialized(const void* run_address, std::span<const u8> code) {
+void ExecutableMemory::write(const void* run_address, std::span<const u8> code) {
   const std::size_t offset =
       static_cast<std::size_t>(static_cast<const u8*>(run_address) - run_view_);
   std::memcpy(write_view_ + offset, code.data(), code.size());
-}
-
-void ExecutableMemory::write(const void* run_address, std::span<const u8> code) {
-  write_unserialized(run_address, code);
-  serialize();
 }
 
 const void* ExecutableArena::add(std::span<const u8> code) {
@@ -117,6 +111,7 @@ const void* ExecutableArena::add(std::span<const u8> code) {
   if (code.size() > memory_.bound() - used_) return nullptr;
   const u8* start = memory_.run_view() + used_;
   memory_.write(start, code);
+  ExecutableMemory::serialize();
   used_ = std::min((used_ + code.size() + kAlignment - 1) & ~(kAlignment - 1), memory_.bound());
   return start;
 }

@@ -22,10 +22,11 @@ class ExecutableMemory {
 
   /// Maps it unless that was done. False when the host refuses executable memory, for good.
   bool map();
-  /// Overwrites code at a run address.
+  /// Overwrites code at a run address. It may run after serialize().
   void write(const void* run_address, std::span<const u8> code);
-  /// The same when another write() follows before the code is run.
-  void write_unserialized(const void* run_address, std::span<const u8> code);
+  /// Has the processor notice what was written: it was written through another linear address than
+  /// it is fetched from (SDM vol. 3, 11.6).
+  static void serialize();
   /// Code is about to be written to this range: its pages are made at once, which is cheaper than
   /// one by one. Best effort.
   void populate(const void* run_begin, u64 bytes);
@@ -54,6 +55,7 @@ class ExecutableArena {
   /// Overwrites code at an address that add() returned (or inside of it).
   void patch(const void* run_address, std::span<const u8> code) {
     memory_.write(run_address, code);
+    ExecutableMemory::serialize();
   }
   /// Forgets all code. Nothing returned by add() may be called afterwards.
   void clear() { used_ = 0; }
