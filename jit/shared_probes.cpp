@@ -89,6 +89,7 @@ class Grouper {
   Grouper(const Cpu& cpu, RegionPlan& plan)
       : plan_(plan), wide_(plan.code_bits == 64), registers_(cpu.state.regs), flow_(plan) {
     key_ = TranslatorAccess::current_mode_key(cpu);
+    kernel_ = cpu.cpl() == 0;
   }
 
   void run() {
@@ -272,7 +273,8 @@ class Grouper {
   }
   /// Where the address of a leader will be: where it was not found missing before. Of registers
   /// that the region does not change before, those of now are as good as any; a table at a fixed
-  /// place is in the program.
+  /// place is in the program. Kernels at low addresses have nothing at high ones, programs there
+  /// have data in both.
   WindowPart likely_part(const PlannedInstruction& p, const BaseKey& base, i64 offset) const {
     const Block& block = *plan_.blocks[block_].block;
     const unsigned index = instruction_index(p);
@@ -288,7 +290,9 @@ class Grouper {
     const u64 table = static_cast<u64>(p.insn->displacement);
     const bool in_program = p.operand.present && p.insn->base == kZeroRegister &&
                             table >= 64 * kKiB && plan_.window->part(table) == WindowPart::kLow;
-    return in_program ? WindowPart::kLow : WindowPart::kHigh;
+    if (in_program) return WindowPart::kLow;
+    if (plan_.window->part(plan_.blocks[block_].rip) != WindowPart::kLow) return WindowPart::kHigh;
+    return kernel_ || !plan_.window->has_either() ? WindowPart::kLow : WindowPart::kEither;
   }
   /// Its access is one host instruction, before which nothing of the guest has changed.
   static bool may_use_window(const PlannedInstruction& p) {
@@ -542,6 +546,7 @@ class Grouper {
   RegionPlan& plan_;
   bool wide_;
   u32 key_ = 0;
+  bool kernel_ = false;
   const decltype(CpuState::regs)& registers_;  ///< as they are now
   std::size_t block_ = 0;                      ///< what is looked at
   unsigned instruction_ = 0;

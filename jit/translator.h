@@ -56,6 +56,8 @@ struct TranslatorAccess {
   static const ShadowTable::Fetch* fetch_quietly(Cpu& cpu, u64 linear);
   /// A page as the LinearWindow should show it, by a walk that leaves no trace.
   static std::optional<LinearWindow::Page> window_page(Cpu& cpu, u64 linear_page, u64& page_bytes);
+  /// The guest's page tables refuse an access for which A and D bits were set if it is allowed.
+  static bool faults(Cpu& cpu, u64 linear, AccessType type);
   /// Translations may be kept in the table, and shown in a window.
   static bool filled(const Cpu& cpu, const ShadowTable& table) {
     return !cpu.spaces_->never_filled(table);
@@ -162,7 +164,11 @@ class Translator final : public Translation, private HostFaultHandler {
   void take_flags();
   bool may_take_window(const ShadowTable& table);
   const u8* window_access(Site& site);
-  bool show_page(const Site& site, u64 linear, bool& shown);
+  struct PageShown {
+    bool shown = false;   ///< something was
+    bool faults = false;  ///< the guest's access will
+  };
+  bool show_page(const Site& site, u64 linear, PageShown& done);
   void note_outside_window(Site& site);
   bool host_fault(HostFault& fault) override;
   void report(const TranslatedRegion& region, const RegionPlan& plan, const RegionRequest& request,

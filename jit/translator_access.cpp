@@ -44,6 +44,17 @@ const ShadowTable::Fetch* TranslatorAccess::fetch_quietly(Cpu& cpu, u64 linear) 
   return fetch(cpu, linear);
 }
 
+bool TranslatorAccess::faults(Cpu& cpu, u64 linear, AccessType type) {
+  const bool pending = cpu.fault_pending_;
+  const Fault fault = cpu.fault_;
+  Cpu::PageWalk walk;
+  const bool allowed = cpu.walk_tables(linear, type, Privilege::kCurrent, walk,
+                                       /*write_intent=*/false, /*quiet=*/true);
+  cpu.fault_pending_ = pending;
+  cpu.fault_ = fault;
+  return !allowed;
+}
+
 std::optional<LinearWindow::Page> TranslatorAccess::window_page(Cpu& cpu, u64 linear_page,
                                                                 u64& page_bytes) {
   Cpu::PageWalk walk;

@@ -82,11 +82,14 @@ bool Translator::show_in_window(Cpu& cpu) {
 }
 
 /// Shows the page of an access that its owner's page tables allow, with those around it that follow
-/// each other in the pool too. False when it has to be looked at; `shown` when something was done.
-bool Translator::show_page(const Site& site, u64 linear, bool& shown) {
+/// each other in the pool too. False when it has to be looked at.
+bool Translator::show_page(const Site& site, u64 linear, PageShown& done) {
   const u64 page = linear >> kPageShift;
-  if (cpu_.direct(linear, 1, site.write ? AccessType::kWrite : AccessType::kRead) == nullptr)
+  const AccessType type = site.write ? AccessType::kWrite : AccessType::kRead;
+  if (cpu_.direct(linear, 1, type) == nullptr) {
+    done.faults = TranslatorAccess::faults(cpu_, linear, type);
     return false;
+  }
   u64 page_bytes = 0;
   const auto view = TranslatorAccess::window_page(cpu_, page, page_bytes);
   if (!view || (site.write && !view->writable)) return false;
@@ -105,7 +108,7 @@ bool Translator::show_page(const Site& site, u64 linear, bool& shown) {
   while (end < block + kAround && follows(end)) ++end;
   const LinearWindow::Page at{view->pool_page - static_cast<u32>(page - first), view->writable};
   if (!window_->show(first, at, end - first, page_bytes)) return false;
-  return shown = true;
+  return done.shown = true;
 }
 
 const u8* Translator::window_access(Site& site) {
@@ -116,14 +119,15 @@ const u8* Translator::window_access(Site& site) {
   const bool may_be_shown =
       window_->serves(site.part, linear) && window_->part(last) == window_->part(linear);
   const bool whole = !site.aligned || (linear & (site.bytes - 1u)) == 0;
-  bool shown = false;
-  const bool there = may_be_shown && whole && show_page(site, linear, shown) &&
-                     (linear >> kPageShift == last >> kPageShift || show_page(site, last, shown));
-  const bool again = there && shown && cpu_.frame.block_invalidated == 0 &&
+  PageShown done;
+  const bool there = may_be_shown && whole && show_page(site, linear, done) &&
+                     (linear >> kPageShift == last >> kPageShift || show_page(site, last, done));
+  const bool again = there && done.shown && cpu_.frame.block_invalidated == 0 &&
                      cpu_.frame.window_table == cpu_.frame.shadow;
   if (!again) {
     ++window_refusals_;
-    if (whole) note_outside_window(site);
+    // Page faults of the guest say nothing about the next time.
+    if (whole && !done.faults) note_outside_window(site);
     if (site.recipe.kind != FlagRecipe::kNone)
       cpu_.frame.flags = packed_flags(flags_by_recipe(site.recipe, cpu_.state));
   }
