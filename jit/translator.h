@@ -163,6 +163,7 @@ class Translator final : public Translation, private HostFaultHandler {
   const u8* guard(TranslatedRegion& region);
   void take_flags();
   bool may_take_window(const ShadowTable& table);
+  bool seldom_faults();
   const u8* window_access(Site& site);
   struct PageShown {
     bool shown = false;   ///< something was
@@ -213,6 +214,7 @@ class Translator final : public Translation, private HostFaultHandler {
   const ShadowTable* window_candidate_ = nullptr;
   u64 candidate_since_ = 0;
   u64 window_faults_ = 0, window_refusals_ = 0;
+  u64 last_guest_fault_ = 0;  ///< of an access through the window, in instructions
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> perf_map_{nullptr, &std::fclose};
   std::vector<u64> interpreted_;  // by operation, from host code
   u64 translated_count_ = 0;

@@ -1,6 +1,7 @@
 // Code of user programs, and of kernels at low addresses, accesses memory through a LinearWindow:
 // whose pages it shows, and what becomes of accesses it does not serve.
 #include <algorithm>
+#include <utility>
 
 #include "jit/translator.h"
 
@@ -111,6 +112,13 @@ bool Translator::show_page(const Site& site, u64 linear, PageShown& done) {
   return done.shown = true;
 }
 
+/// The guest's last page fault behind a window is long past; there is one now.
+bool Translator::seldom_faults() {
+  constexpr u64 kInstructions = 100'000;  ///< that run in the time of two faults of the host
+  const u64 now = entry_instructions_ + static_cast<u64>(entry_budget_ - cpu_.frame.budget);
+  return now - std::exchange(last_guest_fault_, now) >= kInstructions;
+}
+
 const u8* Translator::window_access(Site& site) {
   running_ = site.region;
   const u64 linear = linear_address(site, cpu_.state);
@@ -126,8 +134,9 @@ const u8* Translator::window_access(Site& site) {
                      cpu_.frame.window_table == cpu_.frame.shadow;
   if (!again) {
     ++window_refusals_;
-    // Page faults of the guest say nothing about the next time.
-    if (whole && !done.faults) note_outside_window(site);
+    // Page faults of the guest say nothing about the next time, unless there is one after another:
+    // with the host's beside them they cost more than looking pages up.
+    if (whole && !(done.faults && seldom_faults())) note_outside_window(site);
     if (site.recipe.kind != FlagRecipe::kNone)
       cpu_.frame.flags = packed_flags(flags_by_recipe(site.recipe, cpu_.state));
   }
