@@ -11,6 +11,7 @@
 
 #include "cpu/cpu.h"
 #include "cpu/execute/host/executable_arena.h"
+#include "jit/address_guard.h"
 #include "jit/flag_recipe.h"
 #include "jit/record_list.h"
 #include "memory/linear_window.h"
@@ -209,6 +210,8 @@ class CodeCache {
     return {memory_.run_view() + chunk.begin, chunk.end - chunk.begin};
   }
   u64 bytes_used() const;
+  /// What code compares addresses with where the host's flags must stay.
+  const AddressGuard& address_guard() const { return guard_; }
 
   /// A number for a recipe, the same for the same one; nothing when there are no more numbers.
   std::optional<u32> recipe_number(const FlagRecipe& recipe);
@@ -225,6 +228,7 @@ class CodeCache {
   void make_pages(Chunk& chunk);
 
   ExecutableMemory memory_;
+  AddressGuard guard_;
   bool written_ = false;  ///< since it was serialized
   u64 stubs_used_ = 0;
   u64 chunk_bytes_ = 0;

@@ -323,7 +323,11 @@ RegionEmitter::HostOperand RegionEmitter::through_window(const PlannedInstructio
   const bool constant = address.base == kZeroRegister && address.index == kZeroRegister;
   // Some processors' SHA instructions take any address (seen: AMD family 25).
   const bool check_alignment = a.aligned && row(p.insn->row).feature == Feature::kShaNi;
-  if (a.leader || a.check_index || check_alignment) flags_about_to_be_lost();
+  // Flags that nothing can make again stay where they are, as in chains of ADCX and ADOX.
+  const bool quiet = a.leader && a.window == WindowPart::kHigh && !constant && !a.check_index &&
+                     !check_alignment && flags_.in == FlagsIn::kHost &&
+                     flags_.recipe.kind == Recipe::kNone && can_look_quietly();
+  if ((a.leader && !quiet) || a.check_index || check_alignment) flags_about_to_be_lost();
   const std::size_t begin = a_.offset();
   const u32 index = static_cast<u32>(records_.sites.size());
   Site& site = new_site(p, &a);
@@ -373,7 +377,7 @@ RegionEmitter::HostOperand RegionEmitter::through_window(const PlannedInstructio
   const Label outside = a_.newLabel();
   /// Jumps there unless the part serves the address in `checked`; `free` may be changed.
   const auto look = [&](const Gp& checked, const Gp& free) {
-    if (!a.leader) return;
+    if (!a.leader || quiet) return;
     if (a.window == WindowPart::kLow) {
       a_.cmp(checked, Imm(LinearWindow::kLowEnd));
       a_.jae(outside);
@@ -392,8 +396,18 @@ RegionEmitter::HostOperand RegionEmitter::through_window(const PlannedInstructio
     return otherwise;
   };
   const bool no_index = address.index == kZeroRegister;
-  if (fits32(address.displacement) && address.base != kZeroRegister &&
-      (no_index || a.split || !a.leader)) {
+  const bool by_register = fits32(address.displacement) && address.base != kZeroRegister &&
+                           (no_index || a.split || !a.leader);
+  if (quiet) {
+    Gp checked = kPointer;
+    if (by_register) {
+      checked = host_register(a.swapped ? address.index : address.base, kPointer);
+    } else {
+      load_effective(address, 0);
+    }
+    look_quietly(checked);
+  }
+  if (by_register) {
     operand.displacement = static_cast<i32>(address.displacement);
     if (a.swapped) {
       operand.index = host_register(address.index, kScratch);
@@ -425,13 +439,27 @@ RegionEmitter::HostOperand RegionEmitter::through_window(const PlannedInstructio
     a_.test(kPointer.r8(), Imm(a.bytes - 1));
     a_.jnz(outside);
   }
-  if (!a.leader && !a.check_index && !check_alignment) return operand;
+  if ((!a.leader || quiet) && !a.check_index && !check_alignment) return operand;
   put_off([=, this, site = &site] {
     a_.bind(outside);
     a_.mov(kScratch, Imm(reinterpret_cast<u64>(site)));
     a_.jmp(frame_mem(&cpu_.frame.window_stub, 8));
   });
   return operand;
+}
+
+bool RegionEmitter::can_look_quietly() const {
+  static const bool has_shrx = __builtin_cpu_supports("bmi2");
+  return has_shrx && cache_.address_guard().bytes() != nullptr;
+}
+
+/// The host faults unless the address in `checked`, which may be kPointer, is at least where the
+/// window's high part begins. Its flags stay; kPointer and kScratch are lost.
+void RegionEmitter::look_quietly(const Gp& checked) {
+  a_.mov(kScratch.r32(), Imm(AddressGuard::kShift));
+  a_.shrx(kScratch, checked, kScratch);
+  a_.mov(kPointer, Imm(reinterpret_cast<u64>(cache_.address_guard().bytes())));
+  a_.movzx(kPointer.r32(), x86::ptr(kPointer, kScratch, 0, 0, 1));
 }
 
 void RegionEmitter::emit_slow_access(const SlowAccess& s) {

@@ -131,6 +131,8 @@ class RegionEmitter {
                             const Address& address);
   HostOperand through_window(const PlannedInstruction& p, const PlannedAccess& a,
                              const Address& address, bool need_scratch);
+  bool can_look_quietly() const;
+  void look_quietly(const Gp& checked);
   void keep_delta(const AccessGroup& group, const Address& address);
   Site& call_stub(const void* stub, const PlannedInstruction& p, const PlannedAccess& a);
   void check_segment(const PlannedAccess& a, const Address& address, const Label& cannot);

@@ -59,14 +59,14 @@ class UserPair : public LockstepPair {
     });
   }
   /// Runs `body` so often that it is a superblock, then HLT, which user code may not.
-  void loop(const std::vector<u8>& body, u64 rounds = 200) {
+  void loop(const std::vector<u8>& body, u64 rounds = 200, u64 rip = kCode) {
     Bytes all;
     all({0x41, 0xbb}).number(rounds, 4);  // mov r11d, rounds
     const u64 start = all.size();
     for (const u8 byte : body) all({byte});
     all({0x41, 0xff, 0xcb}).branch({0x0f, 0x85}, start)({0xf4});  // dec r11d; jnz
     code(kCode, all);
-    user(kCode);
+    user(rip);
     expect_halt(*this);
   }
   /// Times pages were shown.
@@ -279,6 +279,32 @@ TEST(Window, BasesAnywhere) {
   const u64 refusals = refusals_of({L::kData, kHigh + L::kData + 0x1000,
                                     kBetween + L::kData + 0x1800, kNegative + L::kData + 0x2000});
   EXPECT_LT(refusals, 200u);  // each page comes to be looked up
+}
+
+// Where flags that nothing can make again are live, the look leaves them alone; so does what comes
+// of it when the base is somewhere else.
+TEST(Window, FlagsStayWhereTheyAre) {
+  constexpr u64 kBetween = u64{1} << 44, kNegative = 0xffffff8000000000;
+  for (const u64 other : {L::kData + 0x1000, kBetween + L::kData, kNegative + L::kData,
+                          kHigh + L::kData + 0x2000, kHigh + L::kAbsent}) {
+    UserPair pair;
+    NEEDS_WINDOW(pair);
+    pair.put(L::kPml4 + (other >> 39 & 511) * 8, L::kPdpt | 7);
+    pair.set(kRbx, kHigh + L::kData);
+    pair.set(kR13, kHigh + L::kData + 0x800);
+    pair.set(kRdi, other);
+    pair.set(kRdx, 0xe000000000000001);
+    pair.set(kRsi, 8);
+    Bytes body;
+    body({0x41, 0x83, 0xfb, 0x50, 0x48, 0x0f, 0x44, 0xdf});  // cmp r11d, 80; cmove rbx, rdi
+    body({0x4c, 0x0f, 0x44, 0xef, 0x4c, 0x8d, 0x3b});        // cmove r13, rdi; lea r15, [rbx]
+    body({0x48, 0x11, 0xd0, 0x4c, 0x8b, 0x43, 0x08});        // adc rax, rdx; mov r8, [rbx+8]
+    body({0x4c, 0x11, 0xc1, 0x48, 0x11, 0x4b, 0x10});        // adc rcx, r8; adc [rbx+16], rcx
+    body({0x48, 0x11, 0xd0, 0x4d, 0x8b, 0x4d, 0x08});        // adc rax, rdx; mov r9, [r13+8]
+    body({0x4c, 0x11, 0xc9, 0x48, 0x11, 0xd0});              // adc rcx, r9; adc rax, rdx
+    body({0x4d, 0x8b, 0x4c, 0xf7, 0x20, 0x0f, 0x92, 0xc1});  // mov r9, [r15+rsi*8+32]; setc cl
+    pair.loop(body, 200, kHigh + L::kCode);
+  }
 }
 
 // A sum that wraps round to low addresses is none of the high part.
