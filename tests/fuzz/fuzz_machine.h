@@ -91,11 +91,13 @@ class FuzzPair {
   const CpuModel& model() { return interpreted_.cpu().model(); }
 
  private:
+  void note_tables(const FuzzProgram& program);
   std::string run_both(const FuzzProgram& program);
   std::string compare(bool everything);
 
   FuzzMachine interpreted_, translated_;
   u64 unspecified_ = 0;
+  bool tables_changed_ = false;  ///< at some time in this run
 };
 
 }  // namespace dragoman
