@@ -35,6 +35,7 @@ class Collector {
 
   void collect(Block& head, const RegionRequest& request) {
     many_ = request.hot;
+    second_of_.fill(-1);
     if (head.crosses()) know_page((request.rip & ~kPageMask) + kPageSize, head.second_offset);
     (void)add(head, request.rip, Returns(plan_.blocks.get_allocator()));
     // Depth first, so that a block that has one way in follows its parent.
@@ -91,20 +92,31 @@ class Collector {
     return pool.offset_of(reinterpret_cast<const u8*>(rip + fetch->delta));
   }
 
-  /// The block of the region at `rip`, if it can be part of it.
-  int member(u64 rip, const Returns& returns, unsigned depth, int from) {
+  struct Way {
+    int from;     ///< block
+    unsigned at;  ///< instruction
+  };
+  /// The block of the region at `rip`, to which `way` leads, if it can be part of it.
+  int member(u64 rip, const Returns& returns, unsigned depth, Way way) {
     if (!many_) return -1;
     // A loop's first round is a copy of its own: what it looked up need not be looked up again.
     unsigned instances = 0;
     int newest = -1;
     for (std::size_t i = 0; i < plan_.blocks.size(); ++i) {
-      if (plan_.blocks[i].rip != rip || plan_.blocks[i].returns != returns) continue;
+      if (plan_.blocks[i].rip != rip || plan_.blocks[i].returns != returns || second_of_[i] >= 0)
+        continue;
       ++instances;
       newest = static_cast<int>(i);
     }
+    // A short loop of one block goes through it twice a round, which looks at the budget once.
+    constexpr unsigned kShort = 8;
+    if (second_of_[index_of(way.from)] == newest && newest >= 0) return newest;
+    const bool twice = instances > 1 && newest == way.from && way.at < kShort && fits(newest) &&
+                       depth <= kMostDepth;
     // So is a loop of one block inside another loop, which enters it anew every time.
-    const bool inner = instances == 2 && newest != from && goes_to_itself_[index_of(newest)];
-    if (newest >= 0 && ((instances > 1 && !inner) || !active_[index_of(newest)] || !fits(newest)))
+    const bool inner = instances == 2 && newest != way.from && goes_to_itself_[index_of(newest)];
+    if (newest >= 0 && !twice &&
+        ((instances > 1 && !inner) || !active_[index_of(newest)] || !fits(newest)))
       return newest;
     if (plan_.blocks.size() >= kMaxRegionBlocks || depth > kMostDepth) return -1;
     const std::optional<u64> offset = code_offset(rip);
@@ -117,6 +129,10 @@ class Collector {
     if (plan_.code_bits != 64 && rip + block->bytes - 1 > cpu_.state.segments[kCs].limit) return -1;
     if (!knows(rip & ~kPageMask)) know_page(rip & ~kPageMask, *offset);
     const int index = add(*block, rip, returns);
+    if (twice) {
+      second_of_[index_of(index)] = newest;
+      goes_to_itself_[index_of(newest)] = true;
+    }
     visit(index, depth + 1);
     return index;
   }
@@ -153,24 +169,25 @@ class Collector {
           how != Emission::kReturn)
         continue;
       const PlannedInstruction p = block().instructions[i];
+      const unsigned at = static_cast<unsigned>(i);
       Returns returns(block().returns, plan_.blocks.get_allocator());
       int target = -1;
       switch (how) {
         case Emission::kConditional:
         case Emission::kJump:
           if (!relative(p)) continue;
-          target = member(branch_target(p), returns, depth, index);
+          target = member(branch_target(p), returns, depth, {index, at});
           break;
         case Emission::kCall:
           if (!relative(p) || !options_.calls || returns.size() >= kMostCalls) continue;
           returns.push_back(p.next_rip);
-          target = member(branch_target(p), returns, depth, index);
+          target = member(branch_target(p), returns, depth, {index, at});
           break;
         case Emission::kReturn: {
           if (returns.empty()) continue;
           const u64 back = returns.back();
           returns.pop_back();
-          target = member(back, returns, depth, index);
+          target = member(back, returns, depth, {index, at});
           break;
         }
         default:
@@ -182,7 +199,8 @@ class Collector {
     if (!block().falls_through) return;
     if (ends_block(row(block().instructions.back().insn->row))) return;
     const Returns returns(block().returns, plan_.blocks.get_allocator());
-    const int next = member(block().instructions.back().next_rip, returns, depth, index);
+    const int next = member(block().instructions.back().next_rip, returns, depth,
+                            {index, static_cast<unsigned>(count - 1)});
     block().next = next;
   }
 
@@ -221,6 +239,7 @@ class Collector {
   bool many_ = false;
   std::array<bool, kMaxRegionBlocks> active_{};  // blocks whose edges are being followed
   std::array<bool, kMaxRegionBlocks> goes_to_itself_{};
+  std::array<int, kMaxRegionBlocks> second_of_;  // block that a loop goes through before, or -1
 };
 
 // --- Flags ----------------------------------------------------------------------------------
