@@ -113,7 +113,7 @@ class Collector {
     if (second_of_[index_of(way.from)] == newest && newest >= 0) return newest;
     const bool twice = instances > 1 && newest == way.from && way.at < kShort && fits(newest) &&
                        depth <= kMostDepth;
-    // So is a loop of one block inside another loop, which enters it anew every time.
+    // Another loop that goes round through a loop of one block has a copy of that for itself.
     const bool inner = instances == 2 && newest != way.from && goes_to_itself_[index_of(newest)];
     if (newest >= 0 && !twice &&
         ((instances > 1 && !inner) || !active_[index_of(newest)] || !fits(newest)))
