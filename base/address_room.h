@@ -12,4 +12,9 @@ inline constexpr std::size_t kHugePageBytes = std::size_t{2} << 20;
 /// page can; munmap() gives them back. Null when the host has none.
 void* reserve_room(std::size_t bytes);
 
+/// Asks the host to make one huge page of the kHugePageBytes of memory at `first`, which is aligned
+/// to them, whatever it does by itself for such memory. False when this host never does (before
+/// Linux 6.1) or there is nothing to make it of: an empty file's pages cannot be collapsed.
+bool collapse_huge_page(void* first);
+
 }  // namespace dragoman

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -26,6 +27,18 @@ void* reserve_room(std::size_t bytes) {
   if (aligned != first) munmap(first, static_cast<std::size_t>(aligned - first));
   munmap(aligned + bytes, static_cast<std::size_t>(first + kHugePageBytes - aligned));
   return aligned;
+}
+
+bool collapse_huge_page(void* first) {
+#ifdef MADV_COLLAPSE
+  constexpr int kCollapse = MADV_COLLAPSE;
+#else
+  constexpr int kCollapse = 25;  // Linux 6.1
+#endif
+  const int kept = errno;
+  const bool possible = madvise(first, kHugePageBytes, kCollapse) == 0 || errno != EINVAL;
+  errno = kept;
+  return possible;
 }
 
 void* allocate_huge(std::size_t bytes) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <optional>
 #include <tuple>
+#include <utility>
 
 #include "cpu/execute/forms.h"
 #include "cpu/isa/rows.h"
@@ -49,6 +50,7 @@ class Collector {
   static constexpr std::size_t kMostCalls = 6;
 
   int add(Block& block, u64 rip, const Returns& returns) {
+    if (many_ && !std::exchange(block.tried_again, true)) block.outside = 0;
     PlannedBlock& b = plan_.blocks.emplace_back();
     b.block = &block;
     b.rip = rip;

@@ -90,6 +90,7 @@ class Grouper {
       : plan_(plan), wide_(plan.code_bits == 64), registers_(cpu.state.regs), flow_(plan) {
     key_ = TranslatorAccess::current_mode_key(cpu);
     kernel_ = cpu.cpl() == 0;
+    for (const unsigned segment : {kFs, kGs}) segment_bases_[segment] = cpu.active_base(segment);
   }
 
   void run() {
@@ -128,8 +129,9 @@ class Grouper {
   /// the loop was entered with: slots are never used again for another group.
   Values start_of_join(std::size_t index) {
     Values values;
+    const bool entered_once = index == 0 && !plan_.blocks[0].loop_head;
     for (unsigned r = 0; r < 16; ++r)
-      values.registers[r] = constants_ >> r & 1 ? entry_value(r) : fresh();
+      values.registers[r] = entered_once || (constants_ >> r & 1) ? entry_value(r) : fresh();
     if (index == 0) return values;
     const Values* first = nullptr;
     bool forgets = false;
@@ -183,8 +185,9 @@ class Grouper {
   /// looks at, the register or else the whole address.
   bool join_window(PlannedInstruction& p, PlannedAccess& access, Values& values,
                    const BaseKey& base, i64 offset, i64 from_base, bool may_lead = true) {
-    if (plan_.window == nullptr || base.segment != 0 || !may_use_window(p)) return false;
-    if (base.base == 0 && base.index == 0) {
+    if (plan_.window == nullptr || (base.segment != 0 && base.segment < kFs) || !may_use_window(p))
+      return false;
+    if (base.base == 0 && base.index == 0 && base.segment == 0) {
       const WindowPart part = plan_.window->part(static_cast<u64>(offset));
       if (part == plan_.window->part(static_cast<u64>(offset) + access.bytes - 1))
         access.window = part;
@@ -198,7 +201,7 @@ class Grouper {
       if (known.window == WindowPart::kNone || distance < -kReach || distance > kReach) found = -1;
     }
     if (found < 0) {
-      const WindowPart part = likely_part(p, base, offset);
+      const WindowPart part = likely_part(p, values, base, offset);
       if (part == WindowPart::kNone) return false;
       access.leader = true;
       if (!may_lead) {
@@ -272,19 +275,24 @@ class Grouper {
     return static_cast<unsigned>(p.insn - plan_.blocks[block_].block->instructions);
   }
   /// Where the address of a leader will be: where it was not found missing before. Of registers
-  /// that the region does not change before, those of now are as good as any; a table at a fixed
-  /// place is in the program. Kernels at low addresses have nothing at high ones, programs there
-  /// have data in both.
-  WindowPart likely_part(const PlannedInstruction& p, const BaseKey& base, i64 offset) const {
+  /// that the region does not change before, those of now are as good as any, and the stack stays
+  /// where it is; a table at a fixed place is in the program. Kernels at low addresses have nothing
+  /// at high ones, programs there have data in both.
+  WindowPart likely_part(const PlannedInstruction& p, const Values& values, const BaseKey& base,
+                         i64 offset) const {
     const Block& block = *plan_.blocks[block_].block;
     const unsigned index = instruction_index(p);
     if (block.outside >> index & 1) return WindowPart::kNone;
     if (block.mixed >> index & 1) return WindowPart::kEither;
     if (base.base <= 16 && base.index <= 16) {
       const auto now = [this](u32 symbol) { return symbol == 0 ? 0 : registers_[symbol - 1]; };
-      const u64 address =
-          now(base.base) + (now(base.index) << base.scale) + static_cast<u64>(offset);
+      const u64 address = segment_bases_[base.segment] + now(base.base) +
+                          (now(base.index) << base.scale) + static_cast<u64>(offset);
       const WindowPart part = plan_.window->part(address);
+      if (part != WindowPart::kNone) return part;
+    }
+    if (base.index == 0 && base.base == values.registers[kRsp].symbol) {
+      const WindowPart part = plan_.window->part(registers_[kRsp]);
       if (part != WindowPart::kNone) return part;
     }
     const u64 table = static_cast<u64>(p.insn->displacement);
@@ -391,9 +399,15 @@ class Grouper {
       offset += b.offset + x.offset * (i64{1} << insn.scale);
       base = {b.symbol, x.symbol, x.symbol == 0 ? u8{0} : insn.scale, segment};
     }
-    const bool by_register = insn.base < 16 && insn.index == kZeroRegister;
+    const bool by_register = insn.base < 16 && insn.index == kZeroRegister && segment == 0;
     if (join_split(p, values, segment)) return;
-    if (!join_window(p, access, values, base, offset, by_register ? insn.displacement : 0))
+    // Off a segment's base alone, that is what a leader looks at.
+    const bool by_segment =
+        segment != 0 && base.base == 0 && base.index == 0 && offset == static_cast<i32>(offset);
+    if (!join_window(p, access, values, base, offset,
+                     by_register  ? insn.displacement
+                     : by_segment ? offset
+                                  : 0))
       join(access, values, base, offset);
   }
 
@@ -548,6 +562,7 @@ class Grouper {
   u32 key_ = 0;
   bool kernel_ = false;
   const decltype(CpuState::regs)& registers_;  ///< as they are now
+  std::array<u64, kGs + 1> segment_bases_{};   ///< in 64-bit code, as they are now
   std::size_t block_ = 0;                      ///< what is looked at
   unsigned instruction_ = 0;
   u32 symbols_ = 0;

@@ -29,8 +29,9 @@ u64 linear_address(const Site& site, const CpuState& state) {
     default:
       break;
   }
-  if (has_absolute_offset(insn)) return insn.immediate;
-  u64 address = static_cast<u64>(static_cast<i64>(insn.displacement));
+  u64 address = insn.segment >= kFs ? state.segments[insn.segment].base : 0;
+  if (has_absolute_offset(insn)) return address + insn.immediate;
+  address += static_cast<u64>(static_cast<i64>(insn.displacement));
   if (insn.base == kRip) {
     address += site.rip + insn.length;
   } else if (insn.base != kZeroRegister) {

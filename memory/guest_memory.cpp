@@ -72,19 +72,9 @@ void GuestMemory::first_use(u64 page) {
   flags_[page] |= kPageUsed;
   const u64 huge = page / kHugePagePages;
   if (huge >= used_.size() || ++used_[huge] != kPagesForHuge) return;
-#ifdef MADV_COLLAPSE
-  constexpr int kCollapse = MADV_COLLAPSE;
-#else
-  constexpr int kCollapse = 25;  // Linux 6.1
-#endif
   u8* const memory = base_ + huge * kHugePageBytes;
-  const int kept = errno;
-  // What is empty cannot be collapsed. This works for files without names too, whatever the host
-  // does by itself for such memory.
-  (void)*static_cast<volatile u8*>(memory);
-  if (madvise(memory, kHugePageBytes, kCollapse) != 0 && errno == EINVAL)
-    used_.clear();  // this host never does
-  errno = kept;
+  (void)*static_cast<volatile u8*>(memory);  // what is empty cannot be collapsed
+  if (!collapse_huge_page(memory)) used_.clear();
 }
 
 void GuestMemory::clear(u64 offset, u64 length) {

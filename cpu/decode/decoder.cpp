@@ -354,7 +354,6 @@ class Decoder {
     } else {
       out_.address_size = (bits_ == 16) == prefixes_.address_size ? 4 : 2;
     }
-    out_.address_mask = ~u64{0} >> (64 - 8 * out_.address_size);
     out_.segment = prefixes_.segment == kSegmentCount ? u8{kDs} : prefixes_.segment;
   }
 
@@ -447,7 +446,7 @@ class Decoder {
         out_.immediate = reader_.next();
         return true;
       case Addressing::kO:
-        out_.immediate = reader_.signed_value(out_.address_size) & out_.address_mask;
+        out_.immediate = reader_.signed_value(out_.address_size) & out_.address_mask();
         return true;
       case Addressing::kA:
         out_.immediate =

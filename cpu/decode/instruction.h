@@ -59,11 +59,14 @@ enum InstructionFlag : u16 {
 
 struct Instruction {
   Handler handler = nullptr;
-  u64 immediate = 0;     ///< sign-extended as the row says; branch displacement; moffs address
-  u64 address_mask = 0;  ///< effective address mask of the address size
+  u64 immediate = 0;  ///< sign-extended as the row says; branch displacement; moffs address
   i32 displacement = 0;
+  union {
+    u32 immediate2 = 0;  ///< selector of a far pointer, nesting level of ENTER
+    /// Of a vector instruction: HostFpu's number for what runs it, found at its first use.
+    mutable u32 vector_stub;
+  };
   u16 row = 0;          ///< index into the row table (cpu/isa/rows.h)
-  u16 immediate2 = 0;   ///< selector of a far pointer, nesting level of ENTER
   u16 flags = 0;        ///< InstructionFlag bits
   u8 length = 0;        ///< bytes, 1..15
   u8 operand_size = 0;  ///< effective operand size in bytes: 2, 4, 8 ("v"), defaults applied
@@ -78,13 +81,13 @@ struct Instruction {
   u8 vvvv = 0;               ///< VEX.vvvv, or the register in immediate bits 7:4 is in immediate
   u8 opcode = 0;             ///< last opcode byte
   u8 modrm = 0;
-  mutable const void* stub =
-      nullptr;  ///< host code of a vector instruction, found at its first use
 
+  /// Effective address mask of the address size.
+  u64 address_mask() const { return ~u64{0} >> (64 - 8 * address_size); }
   bool has(InstructionFlag flag) const { return (flags & flag) != 0; }
   bool memory() const { return has(kInsnMemory); }
 };
-static_assert(sizeof(Instruction) <= 56);
+static_assert(sizeof(Instruction) <= 40);
 
 /// The mode bits that change what bytes mean.
 struct DecodeMode {

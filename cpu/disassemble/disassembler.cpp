@@ -216,10 +216,10 @@ class Printer {
     const u64 displacement = static_cast<u64>(i64{insn_.displacement});
     const bool indexed = insn_.index != kZeroRegister || !index_name.empty();
     if (insn_.base == kRip) {
-      return text + hex((address_ + insn_.length + displacement) & insn_.address_mask) + "]";
+      return text + hex((address_ + insn_.length + displacement) & insn_.address_mask()) + "]";
     }
     if (insn_.base == kZeroRegister && !indexed) {
-      return text + hex(displacement & insn_.address_mask) + "]";
+      return text + hex(displacement & insn_.address_mask()) + "]";
     }
     if (insn_.base != kZeroRegister) text += gpr(insn_.base, insn_.address_size);
     if (indexed) {

@@ -108,7 +108,7 @@ template <unsigned kSegment>
 bool load_far_pointer(Cpu& cpu, const Instruction& insn) {
   const u64 address = effective_address(cpu, insn);
   // The second part's offset wraps at the address size as any effective address does.
-  const u64 second = (address + insn.operand_size) & insn.address_mask;
+  const u64 second = (address + insn.operand_size) & insn.address_mask();
   u64 offset;
   u16 selector;
   if (!read_by_size(cpu, insn.segment, address, insn.operand_size, offset) ||
@@ -260,7 +260,7 @@ bool check_bounds(Cpu& cpu, const Instruction& insn) {
   // The lower bound is judged before the upper one is read, as Intel processors do.
   if (!cpu.read<T>(insn.segment, address, lower)) return false;
   if (index < static_cast<Signed>(lower)) return cpu.raise(kVectorBr);
-  if (!cpu.read<T>(insn.segment, (address + sizeof(T)) & insn.address_mask, upper)) return false;
+  if (!cpu.read<T>(insn.segment, (address + sizeof(T)) & insn.address_mask(), upper)) return false;
   return index <= static_cast<Signed>(upper) || cpu.raise(kVectorBr);
 }
 

@@ -10,7 +10,7 @@ namespace {
 /// The far pointer of the instruction or of its memory operand.
 bool far_operand(Cpu& cpu, const Instruction& insn, u16& selector, u64& offset) {
   if (!insn.memory()) {
-    selector = insn.immediate2;
+    selector = static_cast<u16>(insn.immediate2);
     offset = insn.immediate & size_mask(insn.operand_size);
     return true;
   }
@@ -28,7 +28,7 @@ bool far_operand(Cpu& cpu, const Instruction& insn, u16& selector, u64& offset) 
     ok = cpu.read<u64>(insn.segment, address, offset);
   }
   // The second part's offset wraps at the address size as any effective address does.
-  const u64 second = (address + insn.operand_size) & insn.address_mask;
+  const u64 second = (address + insn.operand_size) & insn.address_mask();
   return ok && cpu.read<u16>(insn.segment, second, selector);
 }
 

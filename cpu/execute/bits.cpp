@@ -42,7 +42,7 @@ bool bit_test(Cpu& cpu, const Instruction& insn) {
     const i64 element = static_cast<std::make_signed_t<T>>(index) >> (sizeof(T) == 8   ? 6
                                                                       : sizeof(T) == 4 ? 5
                                                                                        : 4);
-    offset = (offset + static_cast<u64>(element) * sizeof(T)) & insn.address_mask;
+    offset = (offset + static_cast<u64>(element) * sizeof(T)) & insn.address_mask();
   }
   if constexpr (Op == BitOp::kTest) {
     T value;

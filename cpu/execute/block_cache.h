@@ -37,7 +37,10 @@ struct Block {
   u32 mixed = 0, outside = 0;
   /// Those whose base and index say only together where they access.
   u32 paired = 0;
-  u32 runs = 0;                ///< times interpreted, until it is worth translating
+  u32 runs = 0;  ///< times interpreted, until it is worth translating
+  /// `outside` was forgotten once: the block runs often, and what was so as a program began may
+  /// be over. The Translation's.
+  bool tried_again = false;
   void* translated = nullptr;  ///< belongs to the Translation
 
   bool crosses() const { return second_offset != kOnePage; }

@@ -96,13 +96,13 @@ struct JumpIf {
 
 /// The count register of LOOP and JCXZ by address size.
 u64 counter(const Cpu& cpu, const Instruction& insn) {
-  return cpu.state.regs[kRcx] & insn.address_mask;
+  return cpu.state.regs[kRcx] & insn.address_mask();
 }
 void set_counter(Cpu& cpu, const Instruction& insn, u64 value) {
   if (insn.address_size == 2) {
     set_register<u16>(cpu, kRcx, static_cast<u16>(value));
   } else {
-    cpu.state.regs[kRcx] = value & insn.address_mask;
+    cpu.state.regs[kRcx] = value & insn.address_mask();
   }
 }
 
@@ -113,7 +113,7 @@ struct LoopHandlers {
   template <class T>
   struct Make {
     static bool handler(Cpu& cpu, const Instruction& insn) {
-      const u64 next = (counter(cpu, insn) - 1) & insn.address_mask;
+      const u64 next = (counter(cpu, insn) - 1) & insn.address_mask();
       bool taken = next != 0;
       if (Kind == LoopKind::kEqual) taken = taken && flag_zf(cpu.state.lazy);
       if (Kind == LoopKind::kNotEqual) taken = taken && !flag_zf(cpu.state.lazy);

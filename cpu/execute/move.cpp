@@ -138,7 +138,7 @@ struct CwdHandler {
 };
 
 bool xlat(Cpu& cpu, const Instruction& insn) {
-  const u64 offset = (cpu.state.regs[kRbx] + get_register<u8>(cpu, kRax)) & insn.address_mask;
+  const u64 offset = (cpu.state.regs[kRbx] + get_register<u8>(cpu, kRax)) & insn.address_mask();
   u8 value;
   if (!cpu.read<u8>(insn.segment, offset, value)) return false;
   set_register<u8>(cpu, kRax, value);

@@ -35,7 +35,7 @@ inline void set_register(Cpu& cpu, unsigned number, T value) {
 inline u64 effective_address(const Cpu& cpu, const Instruction& insn) {
   return (cpu.state.regs[insn.base] + (cpu.state.regs[insn.index] << insn.scale) +
           static_cast<u64>(static_cast<i64>(insn.displacement))) &
-         insn.address_mask;
+         insn.address_mask();
 }
 
 /// Reads the E operand, register or memory.

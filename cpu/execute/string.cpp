@@ -19,12 +19,12 @@ constexpr u64 kIterationsPerTurn = 1 << 16;
 class StringRegisters {
  public:
   StringRegisters(Cpu& cpu, const Instruction& insn) : cpu_(cpu), insn_(insn) {}
-  u64 get(Gpr reg) const { return cpu_.state.regs[reg] & insn_.address_mask; }
+  u64 get(Gpr reg) const { return cpu_.state.regs[reg] & insn_.address_mask(); }
   void set(Gpr reg, u64 value) {
     if (insn_.address_size == 2) {
       set_register<u16>(cpu_, reg, static_cast<u16>(value));
     } else {
-      cpu_.state.regs[reg] = value & insn_.address_mask;
+      cpu_.state.regs[reg] = value & insn_.address_mask();
     }
   }
   void add(Gpr reg, u64 delta) { set(reg, get(reg) + delta); }
@@ -126,8 +126,8 @@ struct MovsHandler {
       u64 source, target;
       if (!range(cpu, insn.segment, si, sizeof(T), AccessType::kRead, source)) return 0;
       if (!range(cpu, kEs, di, sizeof(T), AccessType::kWrite, target)) return 0;
-      u64 n = std::min(
-          {count, fits<T>(source, si, insn.address_mask), fits<T>(target, di, insn.address_mask)});
+      u64 n = std::min({count, fits<T>(source, si, insn.address_mask()),
+                        fits<T>(target, di, insn.address_mask())});
       if (n < 2) return 0;
       const unsigned bytes = static_cast<unsigned>(n * sizeof(T));
       if (!range(cpu, insn.segment, si, bytes, AccessType::kRead, source)) return 0;
@@ -173,7 +173,7 @@ struct StosHandler {
       const u64 di = regs.get(kRdi);
       u64 target;
       if (!MovsHandler<T>::range(cpu, kEs, di, sizeof(T), AccessType::kWrite, target)) return 0;
-      const u64 n = std::min(count, fits<T>(target, di, insn.address_mask));
+      const u64 n = std::min(count, fits<T>(target, di, insn.address_mask()));
       if (n < 2) return 0;
       const unsigned bytes = static_cast<unsigned>(n * sizeof(T));
       if (!MovsHandler<T>::range(cpu, kEs, di, bytes, AccessType::kWrite, target)) return 0;

@@ -131,7 +131,7 @@ bool hlt(Cpu& cpu, const Instruction&) {
 bool monitor(Cpu& cpu, const Instruction& insn) {
   if (cpu.cpl() != 0) return cpu.raise(kVectorUd);
   if (static_cast<u32>(cpu.state.regs[kRcx]) != 0) return cpu.raise(kVectorGp, 0);
-  const u64 offset = cpu.state.regs[kRax] & insn.address_mask;
+  const u64 offset = cpu.state.regs[kRax] & insn.address_mask();
   u8 ignored;
   if (!cpu.read<u8>(insn.segment, offset, ignored)) return false;
   cpu.state.monitor_armed = 1;

@@ -386,6 +386,9 @@ void RegionEmitter::emit_call(const PlannedInstruction& p) {
     a_.mov(kScratch, Imm(p.next_rip));
     a_.mov(to.mem(8), kScratch);
   }
+  if (p.target < 0 && bytes == 8) {
+    a_.prefetcht0(frame_mem(&cpu_.jump_table.slots[JumpTable::slot(p.next_rip)], 8));
+  }
   keep_recipe_alive(p);
   move_stack_pointer(-i64{bytes});
   if (direct) {

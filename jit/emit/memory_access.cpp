@@ -122,6 +122,11 @@ RegionEmitter::HostOperand RegionEmitter::group_member(const PlannedAccess& a,
   return operand;
 }
 
+/// Of FS or GS in 64-bit code.
+x86::Mem RegionEmitter::segment_base(unsigned segment) const {
+  return cpu_mem(TranslatorAccess::active_base(cpu_, segment), 8);
+}
+
 /// From the effective address in kPointer to the linear one.
 void RegionEmitter::check_segment(const PlannedAccess& a, const Address& address,
                                   const Label& cannot) {
@@ -136,7 +141,7 @@ void RegionEmitter::check_segment(const PlannedAccess& a, const Address& address
     a_.add(kPointer, cpu_mem(s.base, 8));
     a_.mov(kPointer.r32(), kPointer.r32());
   } else if (plan_.code_bits == 64 && address.segment >= kFs) {
-    a_.add(kPointer, cpu_mem(TranslatorAccess::active_base(cpu_, address.segment), 8));
+    a_.add(kPointer, segment_base(address.segment));
   }
 }
 
@@ -248,7 +253,7 @@ RegionEmitter::HostOperand RegionEmitter::probe(const PlannedInstruction& p, con
 /// For the other members: kScratch, from linear to host address, as from effective to host address.
 void RegionEmitter::keep_delta(const AccessGroup& group, const Address& address) {
   if (plan_.code_bits == 64 && address.segment >= kFs)
-    a_.add(kScratch, cpu_mem(TranslatorAccess::active_base(cpu_, address.segment), 8));
+    a_.add(kScratch, segment_base(address.segment));
   a_.mov(frame_mem(&cpu_.frame.deltas[static_cast<std::size_t>(group.slot)], 8), kScratch);
 }
 
@@ -320,12 +325,14 @@ RegionEmitter::HostOperand RegionEmitter::through_window(const PlannedInstructio
                                                          const PlannedAccess& a,
                                                          const Address& address,
                                                          bool need_scratch) {
-  const bool constant = address.base == kZeroRegister && address.index == kZeroRegister;
+  const bool moved = address.segment == kFs || address.segment == kGs;
+  const bool registers = address.base != kZeroRegister || address.index != kZeroRegister;
+  const bool constant = !registers && !moved;
   // Some processors' SHA instructions take any address (seen: AMD family 25).
   const bool check_alignment = a.aligned && row(p.insn->row).feature == Feature::kShaNi;
   // Flags that nothing can make again stay where they are, as in chains of ADCX and ADOX.
-  const bool quiet = a.leader && a.window == WindowPart::kHigh && !constant && !a.check_index &&
-                     !check_alignment && flags_.in == FlagsIn::kHost &&
+  const bool quiet = a.leader && a.window == WindowPart::kHigh && !constant && !moved &&
+                     !a.check_index && !check_alignment && flags_.in == FlagsIn::kHost &&
                      flags_.recipe.kind == Recipe::kNone && can_look_quietly();
   if ((a.leader && !quiet) || a.check_index || check_alignment) flags_about_to_be_lost();
   const std::size_t begin = a_.offset();
@@ -396,8 +403,8 @@ RegionEmitter::HostOperand RegionEmitter::through_window(const PlannedInstructio
     return otherwise;
   };
   const bool no_index = address.index == kZeroRegister;
-  const bool by_register = fits32(address.displacement) && address.base != kZeroRegister &&
-                           (no_index || a.split || !a.leader);
+  const bool by_register = !moved && fits32(address.displacement) &&
+                           address.base != kZeroRegister && (no_index || a.split || !a.leader);
   if (quiet) {
     Gp checked = kPointer;
     if (by_register) {
@@ -425,8 +432,17 @@ RegionEmitter::HostOperand RegionEmitter::through_window(const PlannedInstructio
       a_.ja(outside);
     }
   } else {
-    load_effective(address, 0);
     operand.base = kPointer;
+    if (moved && !registers && fits32(address.displacement)) {
+      a_.mov(kPointer, segment_base(address.segment));
+      operand.displacement = static_cast<i32>(address.displacement);
+    } else {
+      load_effective(address, 0);
+      if (moved) {
+        a_.mov(kScratch, segment_base(address.segment));
+        a_.lea(kPointer, x86::ptr(kPointer, kScratch));
+      }
+    }
     look(kPointer, kScratch);
   }
   if (need_scratch && operand.scratch_used) {

@@ -85,6 +85,7 @@ class RegionEmitter {
   Mem frame_mem(const void* member, unsigned size) const;
   Mem state_mem(const void* member, unsigned size) const { return frame_mem(member, size); }
   Mem cpu_mem(i32 offset_from_frame, unsigned size) const;
+  Mem segment_base(unsigned segment) const;
   Mem high_slot(unsigned gpr, unsigned size = 8) const;
   static Gp sized(const Gp& reg, unsigned bytes);
   static Gp guest(unsigned gpr, unsigned bytes = 8);

@@ -182,8 +182,8 @@ TEST(Decoder, OperandAndAddressSizes) {
   EXPECT_EQ(decoded(16, {0x8b, 0x07}).operand_size, 2);
   EXPECT_EQ(decoded(16, {0x66, 0x8b, 0x07}).operand_size, 4);
   EXPECT_EQ(decoded(16, {0x67, 0x8b, 0x00}).address_size, 4);
-  EXPECT_EQ(decoded(32, {0x67, 0x8b, 0x07}).address_mask, 0xffffu);
-  EXPECT_EQ(decoded(64, {0x67, 0x8b, 0x07}).address_mask, 0xffffffffu);
+  EXPECT_EQ(decoded(32, {0x67, 0x8b, 0x07}).address_mask(), 0xffffu);
+  EXPECT_EQ(decoded(64, {0x67, 0x8b, 0x07}).address_mask(), 0xffffffffu);
   EXPECT_EQ(decoded(64, {0x50}).operand_size, 8);
   EXPECT_EQ(decoded(64, {0x66, 0x50}).operand_size, 2);
   EXPECT_EQ(decoded(64, {0xe8, 0, 0, 0, 0}).operand_size, 8);

@@ -409,5 +409,48 @@ TEST(Window, IndexThatStaysWide) {
   pair.loop(body);
 }
 
+// What was so as a program began need not stay so: a superblock tries again.
+TEST(Window, OutsideAtFirst) {
+  UserPair pair;
+  NEEDS_WINDOW(pair);
+  constexpr u64 kBetween = u64{1} << 44;
+  pair.put(L::kPml4 + (kBetween >> 39 & 511) * 8, L::kPdpt | 7);
+  pair.set(kRbx, kBetween + L::kData);
+  pair.set(kRdi, kHigh + L::kData);
+  Bytes body;
+  body({0x41, 0x81, 0xfb}).number(200 - 40, 4)({0x48, 0x0f, 0x44, 0xdf});  // cmp r11d; cmove rbx
+  body({0xff, 0x43, 0x08});                                                // inc dword [rbx+8]
+  pair.loop(body);
+  EXPECT_GE(pair.refusals(), 8u);
+  EXPECT_GE(pair.fills(), 1u);
+}
+
+// FS and GS in 64-bit code are bases like others, which WRFSBASE moves.
+TEST(Window, SegmentBases) {
+  constexpr u64 kBetween = u64{1} << 44;
+  for (const u64 other : {L::kData + 0x1000, kBetween + L::kData, ~u64{0xfff}, u64{1} << 63}) {
+    UserPair pair;
+    NEEDS_WINDOW(pair);
+    pair.put(L::kPml4 + (kBetween >> 39 & 511) * 8, L::kPdpt | 7);
+    pair.set(kRax, kHigh + L::kData);
+    pair.set(kRdi, other);
+    pair.set(kRbx, 0x20);
+    pair.set(kRsi, L::kData + 0x2000);
+    pair.both([](BenchMachine& m) { m.cpu->state.cr4 |= kCr4Fsgsbase; });
+    Bytes body;
+    body({0x41, 0x83, 0xfb, 0x50, 0x48, 0x0f, 0x44, 0xc7});        // cmp r11d, 80; cmove rax, rdi
+    body({0xf3, 0x48, 0x0f, 0xae, 0xd0});                          // wrfsbase rax
+    body({0xf3, 0x48, 0x0f, 0xae, 0xde});                          // wrgsbase rsi
+    body({0x64, 0x8b, 0x0c, 0x25}).number(0x10, 4);                // mov ecx, fs:[16]
+    body({0x64, 0x83, 0x14, 0x25}).number(0x18, 4)({0x03});        // adc dword fs:[24], 3
+    body({0x64, 0x01, 0x4b, 0x08, 0x64, 0x11, 0x4c, 0x1b, 0x10});  // add/adc fs:[rbx..], ecx
+    body({0x65, 0xff, 0x43, 0xf8, 0x65, 0x03, 0x0b});         // inc gs:[rbx-8]; add ecx, gs:[rbx]
+    body({0x65, 0x48, 0xa1}).number(0x3000, 8);               // mov rax, gs:[0x3000]
+    body({0xb8}).number(0, 4)({0x48, 0x0f, 0xba, 0xe8, 46});  // mov eax, 0; bts rax, 46
+    body({0x48, 0x05}).number(L::kData, 4);                   // add rax, kData
+    pair.loop(body);
+  }
+}
+
 }  // namespace
 }  // namespace dragoman

@@ -51,14 +51,9 @@ void ExecutableMemory::populate(const void* run_begin, u64 bytes) {
 }
 
 void ExecutableMemory::make_huge(const void* run_begin) {
-#ifdef MADV_COLLAPSE
-  constexpr int kCollapse = MADV_COLLAPSE;
-#else
-  constexpr int kCollapse = 25;           // Linux 6.1
-#endif
   const u64 first = static_cast<u64>(static_cast<const u8*>(run_begin) - run_view_);
-  (void)madvise(run_view_ + first, kHugePage, kCollapse);
-  (void)madvise(write_view_ + first, kHugePage, kCollapse);  // maps the same page
+  (void)collapse_huge_page(run_view_ + first);
+  (void)collapse_huge_page(write_view_ + first);  // maps the same page
 }
 
 ExecutableMemory::~ExecutableMemory() {

@@ -165,8 +165,10 @@ const VectorStub* HostFpu::find_vector_stub(const Instruction& insn) {
     stub = std::make_unique<VectorStub>();
     stub->key = key;
     stub->plan = plan;
+    stub->number = static_cast<u32>(stubs_by_number_.size());
+    stubs_by_number_.push_back(stub.get());
   }
-  insn.stub = stub.get();
+  insn.vector_stub = stub->number;
   if (stub->code == nullptr) {
     CodeBuffer out;
     generate_vector_stub(out, r, plan, wide, l, immediate);

@@ -6,6 +6,7 @@
 #include <array>
 #include <memory>
 #include <unordered_map>
+#include <vector>
 
 #include "base/types.h"
 #include "cpu/decode/instruction.h"
@@ -35,6 +36,7 @@ struct VectorStub {
   using Code = void (*)(u8* reg, u8* rm, u8* vvvv, VectorContext* context);
   Code code = nullptr;  ///< null after the arena was emptied: to be generated again
   u64 key = 0;
+  u32 number = 0;  ///< Instruction::vector_stub
   VectorPlan plan;
 };
 
@@ -61,7 +63,7 @@ class HostFpu {
   /// The stub of `insn`, generated at the first use; null (reported once) when the host refuses
   /// executable memory. The Instruction remembers it.
   const VectorStub* vector_stub(const Instruction& insn) {
-    const auto* stub = static_cast<const VectorStub*>(insn.stub);
+    const VectorStub* stub = stubs_by_number_[insn.vector_stub];
     if (__builtin_expect(stub != nullptr && stub->code != nullptr, 1)) return stub;
     return find_vector_stub(insn);
   }
@@ -90,6 +92,8 @@ class HostFpu {
   Cpu& cpu_;
   ExecutableArena arena_;
   std::unordered_map<u64, std::unique_ptr<VectorStub>> vector_stubs_;
+  /// The same by Instruction::vector_stub; 0 is of none.
+  std::vector<const VectorStub*> stubs_by_number_{nullptr};
   std::array<X87Code, 8 * 256> x87_stubs_{};  ///< by opcode bits 2:0 and ModRM
   X87Image image_{};
 };

@@ -51,7 +51,7 @@ bool gather(Cpu& cpu, const Instruction& insn) {
     if (element<Element>(mask.data(), i) == 0) continue;
     const auto index =
         static_cast<i64>(static_cast<std::make_signed_t<Index>>(element<Index>(indices.data(), i)));
-    const u64 offset = (base + (static_cast<u64>(index) << insn.scale)) & insn.address_mask;
+    const u64 offset = (base + (static_cast<u64>(index) << insn.scale)) & insn.address_mask();
     Element value;
     // On a fault the elements gathered so far stay, with their masks cleared, and the instruction
     // goes on from here when it is executed again.

@@ -67,7 +67,7 @@ class Area {
   }
 
  private:
-  u64 address(unsigned at) const { return (offset_ + at) & insn_.address_mask; }
+  u64 address(unsigned at) const { return (offset_ + at) & insn_.address_mask(); }
 
   Cpu& cpu_;
   const Instruction& insn_;
