@@ -130,6 +130,21 @@ Emission classify_stack(const Instruction& insn) {
   }
 }
 
+/// Not repeated, with addresses as long as the code's.
+Emission classify_string(const Cpu& cpu, const Instruction& insn) {
+  if (!cpu.model().quirks.empty() || insn.has(kInsnRep) || insn.has(kInsnRepne) ||
+      insn.address_size * 8u != cpu.decode_mode().code_bits)
+    return Emission::kInterpreted;
+  switch (row(insn.row).operation) {
+    case Operation::kMovs:
+    case Operation::kStos:
+    case Operation::kLods:
+      return Emission::kString;
+    default:
+      return Emission::kInterpreted;
+  }
+}
+
 /// System instructions a kernel executes all the time.
 Emission classify_system(const Cpu& cpu, const Instruction& insn) {
   if (!cpu.model().quirks.empty()) return Emission::kInterpreted;
@@ -159,6 +174,7 @@ Emission classify(const Cpu& cpu, const Instruction& insn, u64 next_rip,
                                                         : Emission::kInterpreted;
   }
   if (info.category == Category::kSystem) return classify_system(cpu, insn);
+  if (info.category == Category::kString) return classify_string(cpu, insn);
   if (info.category != Category::kInteger) return Emission::kInterpreted;
   // Undefined opcodes, privilege, units switched off: the handler is another one then.
   if (!cpu.has(r.feature)) return Emission::kInterpreted;
@@ -280,6 +296,9 @@ u32 general_registers_written(const Instruction& insn, Emission how, const Opera
       return 1u << insn.reg;
     case Emission::kDivide:
       return 1u << kRax | 1u << kRdx;
+    case Emission::kString:
+      return (r.operation != Operation::kStos ? 1u << kRsi : 0) |
+             (r.operation != Operation::kLods ? 1u << kRdi : 1u << kRax);
     case Emission::kCopied: {
       const auto add = [&](unsigned i) {
         if (i < uses.count && uses.list[i].gpr >= 0) set |= 1u << uses.list[i].gpr;
@@ -449,6 +468,16 @@ PlannedInstruction plan_instruction(const Cpu& cpu, const Instruction& insn, u64
       p.stack.present = true;
       p.stack.bytes = insn.operand_size;
       break;
+    case Emission::kString: {
+      // MOVS reads first, then writes.
+      const bool movs = r.operation == Operation::kMovs;
+      p.operand.present = true;
+      p.operand.write = r.operation == Operation::kStos;
+      p.operand.bytes = static_cast<u8>(operand_bytes(insn, r.operands[0]));
+      p.stack.present = p.stack.write = movs;
+      if (movs) p.stack.bytes = p.operand.bytes;
+      break;
+    }
     case Emission::kJump:
       if (insn.memory()) {
         p.operand.present = true;

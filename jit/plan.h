@@ -23,6 +23,7 @@ enum class Emission : u8 {
   kPush,
   kPop,
   kLeave,
+  kString,         ///< MOVS, STOS, LODS once, upwards
   kDivide,         ///< DIV, IDIV behind a check that they cannot fault
   kDirection,      ///< CLD, STD
   kInterruptFlag,  ///< CLI, STI where they are about IF

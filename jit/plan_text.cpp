@@ -30,7 +30,7 @@ std::string register_homes(const PlannedInstruction& p) {
     if (p.insn->base < 16) named |= 1u << p.insn->base;
     if (p.insn->index < 16) named |= 1u << p.insn->index;
   }
-  if (p.stack.present) named |= 1u << kRsp;
+  if (p.stack.present && p.how != Emission::kString) named |= 1u << kRsp;
   if (const OperandUses uses = operand_uses(*p.insn); uses.supported) {
     for (unsigned i = 0; i < uses.count; ++i) {
       if (uses.list[i].gpr >= 0) named |= 1u << uses.list[i].gpr;
@@ -122,11 +122,11 @@ void note_branch(std::vector<PlanNote>& notes, const RegionPlan& plan,
 }  // namespace
 
 std::string_view emission_name(Emission how) {
-  static constexpr std::array<std::string_view, 20> kNames = {
-      "nothing",      "copied",       "lea",       "push",           "pop",
-      "leave",        "divide",       "direction", "interrupt flag", "push flags",
-      "read segment", "load segment", "swap gs",   "vector",         "conditional",
-      "count-branch", "jump",         "call",      "return",         "interpreted"};
+  static constexpr std::array<std::string_view, 21> kNames = {
+      "nothing",      "copied",  "lea",        "push",           "pop",          "leave",
+      "string",       "divide",  "direction",  "interrupt flag", "push flags",   "read segment",
+      "load segment", "swap gs", "vector",     "conditional",    "count-branch", "jump",
+      "call",         "return",  "interpreted"};
   static_assert(static_cast<std::size_t>(Emission::kInterpreted) + 1 == kNames.size());
   return kNames[static_cast<std::size_t>(how)];
 }

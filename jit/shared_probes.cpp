@@ -383,8 +383,9 @@ class Grouper {
   void operand_access(PlannedInstruction& p, Values& values) {
     PlannedAccess& access = p.operand;
     const Instruction& insn = *p.insn;
-    if (!access.present || insn.address_size * 8u != plan_.code_bits || !plain(insn.segment) ||
-        insn.has(kInsnLock) || row(insn.row).operation == Operation::kXchg)
+    if (!access.present || p.how == Emission::kString ||
+        insn.address_size * 8u != plan_.code_bits || !plain(insn.segment) || insn.has(kInsnLock) ||
+        row(insn.row).operation == Operation::kXchg)
       return;
     const u8 segment = wide_ && insn.segment < kFs ? 0 : insn.segment;
     i64 offset = insn.displacement;

@@ -8,8 +8,11 @@ namespace {
 
 /// A look at the timers costs about as much as so many instructions.
 constexpr u64 kLeastInstructions = 2000;
-/// Unless they take long: a REP that fills a screen through a device's window is one instruction.
-constexpr u64 kLeastNs = 40'000;
+/// Unless they take long: a REP that fills a screen through a device's window is one instruction,
+/// and code that waits for a disk reads ports.
+constexpr u64 kLeastNs = 4'000;
+/// What took less than this and few instructions says little about the speed of the guest's code.
+constexpr u64 kMeasurableNs = 40'000;
 constexpr u64 kLongestSliceNs = 1'000'000;
 /// A slice of that length is believed at once: a second one would hold up timers and host.
 constexpr u64 kHeldUpNs = 8'000'000;
@@ -106,7 +109,7 @@ void HostClock::ran(u64 instructions) {
   const u64 now = host_();
   // Time that the host took away says nothing of the guest's code.
   const u64 took = std::max<u64>(paused_ ? now - asked_ : anchor(now), 1);
-  if (instructions < kLeastInstructions / 2 && took < kLeastNs)
+  if (instructions < kLeastInstructions / 2 && took < kMeasurableNs)
     return;  // mostly the way in and out
   const u64 measured =
       std::clamp<u64>((instructions << kSpeedShift) / took, 16, u64{64} << kSpeedShift);

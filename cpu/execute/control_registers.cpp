@@ -34,7 +34,9 @@ bool set_cr0(Cpu& cpu, u64 value) {
     if (!cpu.load_pdptes(s.cr3)) return false;  // SDM vol. 3, 4.4.1
   }
   s.cr0 = value;
-  if (changed & (kCr0Pg | kCr0Wp | kCr0Pe)) cpu.flush_tlb(true);
+  // Without paging PE changes nothing about addresses; firmware goes to and fro all the time.
+  const u64 decides = s.cr0 & kCr0Pg ? kCr0Pg | kCr0Wp | kCr0Pe : u64{kCr0Pg};
+  if (changed & decides) cpu.flush_tlb(true);
   cpu.update_mode();
   return true;
 }

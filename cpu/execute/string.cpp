@@ -61,6 +61,12 @@ u64 fits(u64 linear, u64 offset, u64 address_mask) {
   const u64 to_wrap = address_mask - offset;  // bytes behind the first
   return std::min(in_page, to_wrap) / sizeof(T);
 }
+/// The same going down, the first one at `offset`.
+template <class T>
+u64 fits_down(u64 linear, u64 offset) {
+  const u64 in_page = linear & kPageMask;
+  return in_page + sizeof(T) > kPageSize ? 0 : std::min(in_page, offset) / sizeof(T) + 1;
+}
 
 /// Repeats `once(registers) -> bool` (false: fault pending) under REP. `bulk(count)` may do many
 /// iterations at once and returns how many it did, 0 when it cannot. `stop()` ends the loop early
@@ -107,6 +113,23 @@ void narrow_pointers(Cpu& cpu, const Instruction& insn, bool source) {
   regs.set(kRdi, regs.get(kRdi));
 }
 
+/// MOVS upwards to `distance` bytes behind its source, which comes to read what it wrote.
+template <std::size_t kElement>
+void propagate(u8* to, std::size_t distance, std::size_t bytes) {
+  if (distance < kElement) {
+    for (std::size_t i = 0; i < bytes; i += kElement)
+      std::memmove(to + i, to + i - distance, kElement);
+    return;
+  }
+  // The bytes before `to` repeat themselves, and so does what was written already.
+  for (std::size_t done = 0; done < bytes;) {
+    const std::size_t repeated = distance + done / distance * distance;
+    const std::size_t n = std::min(repeated, bytes - done);
+    std::memcpy(to + done, to + done - repeated, n);
+    done += n;
+  }
+}
+
 template <class T>
 struct MovsHandler {
   static bool handler(Cpu& cpu, const Instruction& insn) {
@@ -120,30 +143,35 @@ struct MovsHandler {
       return true;
     };
     const auto bulk = [&](u64 count) -> u64 {
-      if (count < 8 || (cpu.state.flags & kFlagDf)) return 0;
-      const u64 si = regs.get(kRsi);
-      const u64 di = regs.get(kRdi);
+      if (count < 8) return 0;
+      u64 si = regs.get(kRsi);
+      u64 di = regs.get(kRdi);
       u64 source, target;
       if (!range(cpu, insn.segment, si, sizeof(T), AccessType::kRead, source)) return 0;
       if (!range(cpu, kEs, di, sizeof(T), AccessType::kWrite, target)) return 0;
-      u64 n = std::min({count, fits<T>(source, si, insn.address_mask()),
-                        fits<T>(target, di, insn.address_mask())});
+      const bool down = (cpu.state.flags & kFlagDf) != 0;
+      const u64 n = down ? std::min({count, fits_down<T>(source, si), fits_down<T>(target, di)})
+                         : std::min({count, fits<T>(source, si, insn.address_mask()),
+                                     fits<T>(target, di, insn.address_mask())});
       if (n < 2) return 0;
       const unsigned bytes = static_cast<unsigned>(n * sizeof(T));
+      if (down) {  // from here on those of the lowest element
+        si -= bytes - sizeof(T);
+        di -= bytes - sizeof(T);
+      }
       if (!range(cpu, insn.segment, si, bytes, AccessType::kRead, source)) return 0;
       if (!range(cpu, kEs, di, bytes, AccessType::kWrite, target)) return 0;
       const u8* from = cpu.direct(source, bytes, AccessType::kRead);
       u8* to = cpu.direct(target, bytes, AccessType::kWrite);
       if (from == nullptr || to == nullptr) return 0;
-      if (to > from && to < from + bytes) {
-        // Overlap that propagates: element by element, as the instruction defines.
-        for (u64 i = 0; i < n; ++i)
-          std::memcpy(to + i * sizeof(T), from + i * sizeof(T), sizeof(T));
+      if (down ? to < from && from < to + bytes : to > from && to < from + bytes) {
+        if (down) return 0;  // what propagates downwards goes element by element
+        propagate<sizeof(T)>(to, static_cast<std::size_t>(to - from), bytes);
       } else {
         std::memmove(to, from, bytes);
       }
-      regs.add(kRsi, bytes);
-      regs.add(kRdi, bytes);
+      regs.add(kRsi, n * step<T>(cpu));
+      regs.add(kRdi, n * step<T>(cpu));
       return n;
     };
     narrow_pointers(cpu, insn, true);
@@ -169,13 +197,16 @@ struct StosHandler {
       return true;
     };
     const auto bulk = [&](u64 count) -> u64 {
-      if (count < 8 || (cpu.state.flags & kFlagDf)) return 0;
-      const u64 di = regs.get(kRdi);
+      if (count < 8) return 0;
+      u64 di = regs.get(kRdi);
       u64 target;
       if (!MovsHandler<T>::range(cpu, kEs, di, sizeof(T), AccessType::kWrite, target)) return 0;
-      const u64 n = std::min(count, fits<T>(target, di, insn.address_mask()));
+      const bool down = (cpu.state.flags & kFlagDf) != 0;
+      const u64 n = std::min(
+          count, down ? fits_down<T>(target, di) : fits<T>(target, di, insn.address_mask()));
       if (n < 2) return 0;
       const unsigned bytes = static_cast<unsigned>(n * sizeof(T));
+      if (down) di -= bytes - sizeof(T);
       if (!MovsHandler<T>::range(cpu, kEs, di, bytes, AccessType::kWrite, target)) return 0;
       u8* to = cpu.direct(target, bytes, AccessType::kWrite);
       if (to == nullptr) return 0;
@@ -185,7 +216,7 @@ struct StosHandler {
       } else {
         for (u64 i = 0; i < n; ++i) std::memcpy(to + i * sizeof(T), &value, sizeof(T));
       }
-      regs.add(kRdi, bytes);
+      regs.add(kRdi, n * step<T>(cpu));
       return n;
     };
     narrow_pointers(cpu, insn, false);

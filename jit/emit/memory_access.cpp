@@ -539,6 +539,11 @@ RegionEmitter::Address RegionEmitter::operand_address(const PlannedInstruction& 
   Address address;
   address.size = insn.address_size;
   address.segment = insn.segment;
+  if (p.how == Emission::kString) {
+    address.base = p.operand.write ? kRdi : kRsi;
+    if (p.operand.write) address.segment = kEs;  // not to be overridden
+    return address;
+  }
   address.displacement = insn.displacement;
   if (has_absolute_offset(insn)) {
     address.displacement = static_cast<i64>(insn.immediate);
@@ -554,9 +559,15 @@ RegionEmitter::Address RegionEmitter::operand_address(const PlannedInstruction& 
   return address;
 }
 
-/// The slot a stack instruction accesses.
+/// The slot a stack instruction accesses, or where MOVS writes.
 RegionEmitter::Address RegionEmitter::stack_address(const PlannedInstruction& p) const {
   Address address;
+  if (p.how == Emission::kString) {
+    address.segment = kEs;
+    address.base = kRdi;
+    address.size = p.insn->address_size;
+    return address;
+  }
   address.segment = kSs;
   address.base = p.how == Emission::kLeave ? kRbp : kRsp;
   address.size = plan_.stack_mask == 0xffff ? 2 : plan_.stack_mask == 0xffffffff ? 4 : 8;

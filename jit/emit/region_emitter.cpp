@@ -277,6 +277,8 @@ void RegionEmitter::emit_instruction(const PlannedInstruction& p) {
       return emit_pop(p);
     case Emission::kLeave:
       return emit_leave(p);
+    case Emission::kString:
+      return emit_string(p);
     case Emission::kDivide:
       return emit_divide(p);
     case Emission::kDirection:

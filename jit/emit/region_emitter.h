@@ -174,6 +174,8 @@ class RegionEmitter {
   void emit_direction(const PlannedInstruction& p);
   void emit_interrupt_flag(const PlannedInstruction& p);
   void emit_push_flags(const PlannedInstruction& p);
+  void emit_string(const PlannedInstruction& p);
+  void move_pointer(Gpr gpr, unsigned address_size, unsigned bytes);
   void emit_read_segment(const PlannedInstruction& p);
   void emit_load_segment(const PlannedInstruction& p);
   void emit_swap_gs();

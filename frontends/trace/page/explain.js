@@ -7,6 +7,7 @@ const EXPLAIN = {
   "push": ["PUSH", "Stores below RSP first and moves RSP after the store succeeded, so that a fault leaves RSP as it was.", SDM + "vol. 2, PUSH"],
   "pop": ["POP", "Loads from the stack, then moves RSP by LEA, which leaves the flags alone.", SDM + "vol. 2, POP"],
   "leave": ["LEAVE", "Takes RBP's old value from the stack and sets RSP behind it.", SDM + "vol. 2, LEAVE"],
+  "string": ["String instruction", "MOVS, STOS or LODS without REP: loads, stores, then moves RSI and RDI on by LEA. Where DF is set the interpreter's handler executes it, as it does all repeated ones.", SDM + "vol. 2, MOVS, STOS, LODS"],
   "divide": ["Division", "The quotient could be too large or the divisor zero (#DE). A check comes first; if it fails, the interpreter's handler executes the instruction and raises the exception.", SDM + "vol. 2, DIV; vol. 3, 6.15"],
   "direction": ["Direction flag", "DF of the guest is kept in memory, never in the host's flags: C++ code relies on a clear DF.", SDM + "vol. 1, 3.4.3.2"],
   "interrupt flag": ["CLI and STI", "Where the privilege level lets them change IF, that flag of the guest is changed in memory. STI holds interrupts off for one more instruction; a pending interrupt is looked for behind it.", SDM + "vol. 2, CLI, STI"],
