@@ -59,6 +59,12 @@ class BytesInFile final : public ModuleContents {
 
 }  // namespace
 
+Result<Bytes> ModuleContents::read_all() const {
+  Bytes bytes(size());
+  if (auto done = read(bytes); !done) return done.error();
+  return bytes;
+}
+
 BootModule::BootModule(Bytes bytes, std::string arguments)
     : contents(std::make_shared<BytesInMemory>(std::move(bytes))),
       command_line(std::move(arguments)) {}

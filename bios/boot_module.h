@@ -1,4 +1,4 @@
-// What a kernel is given beside itself: an initial RAM disk or multiboot modules.
+// Kernels, and what they are given beside themselves: an initial RAM disk or multiboot modules.
 #pragma once
 
 #include <memory>
@@ -19,6 +19,8 @@ class ModuleContents {
   /// Fills `to`, which has size() bytes. An error when the file has changed its size or cannot be
   /// read.
   virtual Result<void> read(std::span<u8> to) const = 0;
+  /// All of it.
+  Result<Bytes> read_all() const;
 };
 
 /// An initial RAM disk or multiboot module.

@@ -71,13 +71,21 @@ struct ExitRecord {
   TranslatedRegion* region = nullptr;
   u64 rip = 0;                         ///< guest address to go on at
   const u8* jump = nullptr;            ///< run address of a five-byte jump to patch, or null
-  const u8* other = nullptr;           ///< kOtherPage: the jump taken in another fetch context
-  const u8* exit = nullptr;            ///< where that jump goes while it is not linked
-  u64 page = 0;                        ///< kKnownPage: offset in the pool of the target's page
   TranslatedRegion* linked = nullptr;  ///< where it goes now, or null
+  ExitRecord* next = nullptr;          ///< of those linked there
+  i32 other_from_jump = 0;
+  i32 exit_from_jump = 0;
+  u32 page = 0;  ///< kKnownPage: the target's in the pool
   ExitKind kind = ExitKind::kRetired;
   u8 links = 0;  ///< kOtherPage: how often it was linked anew in another context
+
+  /// kOtherPage: the jump taken in another fetch context.
+  const u8* other() const { return jump + other_from_jump; }
+  /// Where the jumps go while it is not linked.
+  const u8* exit() const { return jump + exit_from_jump; }
 };
+// Guest code that runs little is mostly a matter of how much memory is touched for it.
+static_assert(sizeof(ExitRecord) <= 56);
 
 /// A page of guest code a region was made of, beside that of its entry.
 struct GuardedPage {
@@ -89,10 +97,6 @@ struct GuardedPage {
 inline constexpr i32 kNoSuperblock = 0x7fffffff;
 
 struct TranslatedRegion {
-  using allocator_type = std::pmr::polymorphic_allocator<>;
-  explicit TranslatedRegion(const allocator_type& memory)
-      : members(memory), pages(memory), incoming(memory) {}
-
   Block* head = nullptr;
   u64 rip = 0;
   u32 limit = 0;  ///< of CS outside 64-bit mode: the code was checked against it
@@ -108,21 +112,50 @@ struct TranslatedRegion {
   unsigned chunk = 0;         ///< of the code cache
   u64 id = 0;                 ///< counts translations
   const u8* entry = nullptr;  ///< begins with five bytes that may become a jump elsewhere
-  const u8* body = nullptr;   ///< behind the guard
-  /// Where the entry's jump goes while runs are counted, and what it goes on with; or null.
-  const u8* counting = nullptr;
-  const u8* uncounted = nullptr;
+  // Other places in its code, from the entry on:
+  i32 body = 0;  ///< behind the guard
+  /// Where the entry's jump goes while runs are counted, or 0, and what it goes on with.
+  i32 counting = 0, uncounted = 0;
+  i32 retired = 0;                      ///< code that leaves at the region's own start
   std::array<u8, 5> uncounted_entry{};  ///< its first bytes without that jump
-  const u8* retired = nullptr;          ///< code that leaves at the region's own start
   u32 bytes = 0;
   TranslatedRegion* better = nullptr;  ///< the superblock that begins here
   TranslatedRegion* plain = nullptr;   ///< of a superblock: what runs where its pages do not hold
-  u32 first_exit = 0, exits = 0;       ///< in the chunk
-  u32 first_site = 0, sites = 0;       ///< the same
-  std::pmr::vector<Block*> members;    ///< blocks beside the head
-  std::pmr::vector<GuardedPage> pages;
-  std::pmr::vector<ExitRecord*> incoming;    ///< links that lead here
+  TranslatedRegion* next_head = nullptr;  ///< another one of the same block, not a superblock
+  ExitRecord* incoming = nullptr;         ///< links that lead here
+  u32 first_exit = 0, exits = 0;          ///< in the chunk
+  u32 first_site = 0, sites = 0;          ///< the same
+  std::span<Block*> members;              ///< of a superblock: blocks beside the head
+  std::span<GuardedPage> pages;
   std::shared_ptr<RegionCounters> counters;  ///< null unless runs are counted
+
+  const u8* at(i32 place) const { return entry + place; }
+};
+
+/// How host code came back: the kind, and the region or the record. Most regions leave at their
+/// start or for the second tier alone, which takes no record.
+class LeftBy {
+ public:
+  /// What host code brings: the record's address, or the region's with one of these added.
+  static constexpr u64 kAtStart = 1, kForSecondTier = 2;
+  explicit LeftBy(u64 value) : value_(value) {}
+  ExitKind kind() const {
+    return value_ & kAtStart         ? ExitKind::kRetired
+           : value_ & kForSecondTier ? ExitKind::kHot
+                                     : record()->kind;
+  }
+  TranslatedRegion* region() const {
+    return value_ & kTags ? reinterpret_cast<TranslatedRegion*>(value_ & ~kTags) : record()->region;
+  }
+  u64 rip() const { return value_ & kTags ? region()->rip : record()->rip; }
+  /// Null where there is none.
+  ExitRecord* record() const {
+    return value_ & kTags ? nullptr : reinterpret_cast<ExitRecord*>(value_);
+  }
+
+ private:
+  static constexpr u64 kTags = kAtStart | kForSecondTier;
+  u64 value_;
 };
 
 class CodeCache {

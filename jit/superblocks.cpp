@@ -15,8 +15,7 @@ void Translator::note_running(TranslatedRegion& region) {
   for (std::size_t i = profiles_.size(); i-- > 0;) {
     if (samples_ - profiles_[i].begun > kMostProfileSamples) end_profile(i);
   }
-  if (region.counting == nullptr || region.counts || region.better != nullptr || region.dead)
-    return;
+  if (region.counting == 0 || region.counts || region.better != nullptr || region.dead) return;
   if (samples_ - region.first_sample > kLately) {
     region.first_sample = samples_;
     region.samples = 0;
@@ -27,7 +26,7 @@ void Translator::note_running(TranslatedRegion& region) {
 void Translator::count_runs(TranslatedRegion& region) {
   region.counts = true;
   runs_left(region) = static_cast<i32>(options_.runs_before_superblock);
-  cache_.write_jump(region.entry, region.counting);
+  cache_.write_jump(region.entry, region.at(region.counting));
 }
 
 void Translator::count_no_more(TranslatedRegion& region) {
@@ -45,7 +44,7 @@ void Translator::begin_profile(TranslatedRegion& middle) {
   profile.begun = samples_;
   std::vector<TranslatedRegion*>& found = profile.regions;
   const auto add = [&](TranslatedRegion* region) {
-    if (region == nullptr || region->dead || region->counting == nullptr || region->counts ||
+    if (region == nullptr || region->dead || region->counting == 0 || region->counts ||
         region->better != nullptr || found.size() >= kMostRegions)
       return;
     count_runs(*region);
@@ -56,7 +55,8 @@ void Translator::begin_profile(TranslatedRegion& middle) {
     const TranslatedRegion& region = *found[i];
     RecordList<ExitRecord>& exits = cache_.records(region.chunk).exits;
     for (u32 e = 0; e < region.exits; ++e) add(exits[region.first_exit + e].linked);
-    for (const ExitRecord* exit : region.incoming) add(exit->region);
+    for (const ExitRecord* exit = region.incoming; exit != nullptr; exit = exit->next)
+      add(exit->region);
     const u64 behind = region.rip + region.head->bytes;
     if ((behind ^ region.rip) >> kPageShift != 0) continue;
     const Block* next = TranslatorAccess::blocks(cpu_).find(
@@ -105,12 +105,13 @@ const u8* Translator::guard(TranslatedRegion& region) {
     const ShadowTable::Fetch* fetch = TranslatorAccess::fetch_quietly(cpu_, page.linear);
     if (fetch == nullptr || fetch->delta != page.delta) {
       ++guard_failures_;
-      return region.plain != nullptr ? region.plain->uncounted : region.retired;
+      return region.plain != nullptr ? region.plain->at(region.plain->uncounted)
+                                     : region.at(region.retired);
     }
     TranslatorAccess::note_executed(cpu_, *fetch);
   }
   region.context = cpu_.fetch_context();
-  return region.body;
+  return region.at(region.body);
 }
 
 /// The region it was to replace is entered itself again.

@@ -26,6 +26,18 @@ constexpr u8 kMostLinks = 4;
 constexpr u64 kLeastBlockBytes = 8 * kMiB;
 constexpr u64 block_share(u64 bytes) { return bytes / 3; }
 
+/// From the list of a region's links.
+template <class Wanted>
+void remove_if(ExitRecord*& first, Wanted&& wanted) {
+  for (ExitRecord** at = &first; *at != nullptr;) {
+    if (wanted(**at)) {
+      *at = (*at)->next;
+    } else {
+      at = &(*at)->next;
+    }
+  }
+}
+
 u32 code_limit(const Cpu& cpu) { return cpu.code64() ? 0 : cpu.state.segments[kCs].limit; }
 
 }  // namespace
@@ -201,7 +213,7 @@ bool Translator::place_stubs() {
 Translator::BlockTranslations& Translator::translations_of(Block& block) {
   if (block.translated == nullptr) {
     auto translations = std::make_unique<BlockTranslations>();
-    translations->owner = owners_.size();
+    translations->owner = static_cast<u32>(owners_.size());
     block.translated = translations.get();
     owners_.emplace_back(&block, std::move(translations));
   }
@@ -213,7 +225,7 @@ void Translator::disown(Block& block) {
   block.translated = nullptr;
   if (index + 1 != owners_.size()) {
     owners_[index] = std::move(owners_.back());
-    owners_[index].second->owner = index;
+    owners_[index].second->owner = static_cast<u32>(index);
   }
   owners_.pop_back();
 }
@@ -225,7 +237,7 @@ TranslatedRegion* Translator::find(const Block& block, u64 rip, bool narrow) con
   if (!narrow && translations->newest != nullptr && translations->newest_rip == rip &&
       translations->newest_limit == limit)
     return translations->newest;
-  for (TranslatedRegion* region : translations->heads) {
+  for (auto* region = translations->heads; region != nullptr; region = region->next_head) {
     if (region->rip == rip && region->narrow == narrow && region->limit == limit) return region;
   }
   return nullptr;
@@ -236,7 +248,7 @@ bool Translator::runs_often(const Block& block) const {
   const i32 whole = static_cast<i32>(options_.runs_before_superblock);
   const auto* translations = static_cast<const BlockTranslations*>(block.translated);
   if (translations == nullptr) return false;
-  for (const TranslatedRegion* region : translations->heads) {
+  for (auto* region = translations->heads; region != nullptr; region = region->next_head) {
     const i32 left = cpu_.run_counters[region->counter];
     if (region->counter != 0 && (left == kNoSuperblock || left <= whole - whole / 6)) return true;
   }
@@ -265,7 +277,11 @@ TranslatedRegion* Translator::translate(Block& block, const RegionRequest& reque
   region.hot = request.hot;
   region.limit = code_limit(cpu_);
   region.chunk = cache_.current_index();
-  region.pages.assign(plan.pages.begin(), plan.pages.end());
+  std::pmr::polymorphic_allocator<> lists(&records.memory);
+  if (!plan.pages.empty()) {
+    region.pages = {lists.allocate_object<GuardedPage>(plan.pages.size()), plan.pages.size()};
+    std::copy(plan.pages.begin(), plan.pages.end(), region.pages.begin());
+  }
   region.id = ++region_ids_;
   if (plan.counted) {
     const u32 counters = static_cast<u32>(cpu_.run_counters.size());
@@ -296,15 +312,21 @@ TranslatedRegion* Translator::translate(Block& block, const RegionRequest& reque
     std::memcpy(region.uncounted_entry.data(), region.entry, region.uncounted_entry.size());
     if (!options_.sampling) count_runs(region);
   }
-  for (const PlannedBlock& b : plan.blocks) {
-    BlockTranslations& translations = translations_of(*b.block);
-    if (!translations.member_of.empty() && translations.member_of.back() == &region) continue;
-    if (b.block != region.head) region.members.push_back(b.block);
-    translations.member_of.push_back(&region);
+  if (plan.blocks.size() > 1) {
+    Block** const members = lists.allocate_object<Block*>(plan.blocks.size() - 1);
+    std::size_t count = 0;
+    for (const PlannedBlock& b : plan.blocks) {
+      auto& superblocks = translations_of(*b.block).superblocks;
+      if (b.block == region.head || (!superblocks.empty() && superblocks.back() == &region))
+        continue;
+      members[count++] = b.block;
+      superblocks.push_back(&region);
+    }
+    region.members = {members, count};
   }
   if (!request.hot) {
     BlockTranslations& translations = translations_of(block);
-    translations.heads.push_back(&region);
+    region.next_head = std::exchange(translations.heads, &region);
     if (!request.narrow) {
       translations.newest = &region;
       translations.newest_rip = region.rip;
@@ -362,8 +384,7 @@ void Translator::empty_chunk(unsigned index) {
   std::sort(targets.begin(), targets.end());
   targets.erase(std::unique(targets.begin(), targets.end()), targets.end());
   for (TranslatedRegion* target : targets) {
-    std::erase_if(target->incoming,
-                  [index](const ExitRecord* exit) { return exit->region->chunk == index; });
+    remove_if(target->incoming, [index](const ExitRecord& e) { return e.region->chunk == index; });
   }
   const std::span<const u8> code = cache_.code_of(chunk);
   cpu_.jump_table.drop(code.data(), code.size());
@@ -415,27 +436,29 @@ bool Translator::run(Cpu& cpu, Block& block, u64 budget) {
   f.budget = entry_budget_;
   f.flags = packed_flags(cpu.state.lazy);
   ++entered_count_;
-  ExitRecord* exit;
+  LeftBy left(0);
   {
     const HostFaultScope faults(options_.windows ? this : nullptr);
     cache_.serialize();
-    exit = enter_(&f, region->entry);
+    left = LeftBy(enter_(&f, region->entry));
   }
-  ++exits_[static_cast<std::size_t>(exit->kind)];
+  const ExitKind kind = left.kind();
+  ++exits_[static_cast<std::size_t>(kind)];
   take_flags();
   const u64 executed = static_cast<u64>(entry_budget_ - f.budget);
   host_instructions_ += executed;
   cpu.state.instructions = entry_instructions_ + executed;
-  if (exit->kind == ExitKind::kHot) {
-    cpu.state.rip() = exit->rip;
-    if (Block* head = exit->region->head; !exit->region->dead) promote(*head, *exit->region);
+  if (kind == ExitKind::kHot) {
+    TranslatedRegion& hot = *left.region();
+    cpu.state.rip() = hot.rip;
+    if (!hot.dead) promote(*hot.head, hot);
     return true;
   }
-  if (exit->kind == ExitKind::kRetired) note_running(*exit->region);
-  if (exit->kind < ExitKind::kNoTarget) {
-    cpu.state.rip() = exit->rip;
-    if (exit->kind == ExitKind::kRetired) cpu.look_for_window();
-    if (exit->jump != nullptr) {
+  if (kind == ExitKind::kRetired) note_running(*left.region());
+  if (kind < ExitKind::kNoTarget) {
+    cpu.state.rip() = left.rip();
+    if (kind == ExitKind::kRetired) cpu.look_for_window();
+    if (ExitRecord* const exit = left.record(); exit != nullptr && exit->jump != nullptr) {
       pending_exit_ = exit;
       pending_context_ = cpu.fetch_context();
     }
@@ -444,7 +467,7 @@ bool Translator::run(Cpu& cpu, Block& block, u64 budget) {
     TranslatorAccess::finish_block(cpu, *std::exchange(finish_, nullptr), finish_from_);
     return true;
   }
-  return executed != 0 || exit->kind != ExitKind::kRetired;
+  return executed != 0 || kind != ExitKind::kRetired;
 }
 
 /// From the frame into the processor's state; its registers are there already.
@@ -467,19 +490,18 @@ void Translator::link(ExitRecord& exit, TranslatedRegion& target) {
     // Linked in another context: that may be over, or another program's that has the same pages.
     if (exit.linked != nullptr) {
       ++exit.links;
-      std::erase(exit.linked->incoming, &exit);
+      remove_if(exit.linked->incoming, [&exit](const ExitRecord& e) { return &e == &exit; });
     }
     write_context(exit, pending_context_);
     cache_.write_jump(jump, target.entry);
-    if (exit.links == kMostLinks) cache_.write_jump(exit.other, exit.other + kOtherPageLookUp);
+    if (exit.links == kMostLinks) cache_.write_jump(exit.other(), exit.other() + kOtherPageLookUp);
   } else {
     if (exit.linked != nullptr) return;
-    if (exit.kind == ExitKind::kKnownPage && exit.page != (target.head->offset & ~kPageMask))
-      return;
+    if (exit.kind == ExitKind::kKnownPage && exit.page != target.head->offset >> kPageShift) return;
     cache_.write_jump(jump, target.entry);
   }
   exit.linked = &target;
-  target.incoming.push_back(&exit);
+  exit.next = std::exchange(target.incoming, &exit);
   ++linked_count_;
   if (observer_ != nullptr) observer_->linked(exit.region->id, target.id, exit.rip);
   if (exit.kind == ExitKind::kNarrow) ++narrow_count_;
@@ -494,10 +516,10 @@ void Translator::write_context(const ExitRecord& exit, u32 context) {
 
 void Translator::unlink(ExitRecord& exit) {
   exit.linked = nullptr;
-  cache_.write_jump(exit.jump, exit.exit);
+  cache_.write_jump(exit.jump, exit.exit());
   if (exit.kind == ExitKind::kOtherPage) {
     write_context(exit, kNoContext);
-    cache_.write_jump(exit.other, exit.exit);
+    cache_.write_jump(exit.other(), exit.exit());
   }
 }
 
@@ -507,18 +529,18 @@ void Translator::retire(TranslatedRegion& region, RetireCause cause) {
   region.dead = true;
   if (region.counts) leave_profile(region);
   if (observer_ != nullptr) observer_->retired(region.id, cause);
-  cache_.write_jump(region.entry, region.retired);
-  for (ExitRecord* exit : region.incoming) unlink(*exit);
-  region.incoming.clear();
-  const auto leave_block = [&region](const Block& block) {
-    auto* translations = static_cast<BlockTranslations*>(block.translated);
-    if (translations == nullptr) return;
-    std::erase(translations->member_of, &region);
-    std::erase(translations->heads, &region);
-    if (translations->newest == &region) translations->newest = nullptr;
-  };
-  leave_block(*region.head);
-  for (const Block* member : region.members) leave_block(*member);
+  cache_.write_jump(region.entry, region.at(region.retired));
+  while (region.incoming != nullptr) unlink(*std::exchange(region.incoming, region.incoming->next));
+  if (auto* of_head = static_cast<BlockTranslations*>(region.head->translated)) {
+    TranslatedRegion** at = &of_head->heads;
+    while (*at != nullptr && *at != &region) at = &(*at)->next_head;
+    if (*at != nullptr) *at = region.next_head;
+    if (of_head->newest == &region) of_head->newest = nullptr;
+  }
+  for (const Block* member : region.members) {
+    if (auto* translations = static_cast<BlockTranslations*>(member->translated))
+      std::erase(translations->superblocks, &region);
+  }
   if (&region == running_) cpu_.frame.block_invalidated = 1;
   if (pending_exit_ != nullptr && pending_exit_->region == &region) pending_exit_ = nullptr;
   if (region.better != nullptr) retire(*region.better);
@@ -537,8 +559,9 @@ void Translator::note_refused(const Site& site) {
 void Translator::forget(Block& block) {
   auto* translations = static_cast<BlockTranslations*>(block.translated);
   if (translations == nullptr) return;
-  const std::vector<TranslatedRegion*> regions = translations->member_of;
-  for (TranslatedRegion* region : regions) retire(*region);
+  // A superblock that begins here goes with the region it took the place of.
+  while (translations->heads != nullptr) retire(*translations->heads);
+  while (!translations->superblocks.empty()) retire(*translations->superblocks.back());
   disown(block);
 }
 
@@ -553,49 +576,6 @@ void Translator::forget_all() {
   pending_exit_ = nullptr;
   cpu_.jump_table.clear();
   cache_.clear();
-}
-
-std::string Translator::describe_statistics() const {
-  std::string text = fmt::format(
-      "translator: {} regions ({} superblocks) of {} instructions, {} bytes of host code now, {} "
-      "links ({} narrow), "
-      "part of the cache emptied {} times\n"
-      "executed: {} instructions in host code, {} in all; host code entered {} times; "
-      "{} memory accesses looked up in C++\n",
-      translated_count_, superblock_count_, translated_instructions_, code_bytes(), linked_count_,
-      narrow_count_, times_full_, host_instructions_, cpu_.state.instructions, entered_count_,
-      slow_accesses_);
-  text +=
-      fmt::format("guards of several pages: {} looked at in C++, {} failed; {} fetch contexts\n",
-                  guard_count_, guard_failures_, TranslatorAccess::contexts_made(cpu_));
-  static constexpr std::array<std::string_view, static_cast<std::size_t>(ExitKind::kCount)> kExits =
-      {"start or loop", "known page", "other page", "narrow", "hot", "no target", "fault or event"};
-  text += "left at:";
-  for (std::size_t i = 0; i < kExits.size(); ++i)
-    text += fmt::format(" {} {};", kExits[i], exits_[i]);
-  text += "\n";
-  if (window_ != nullptr) {
-    text += fmt::format(
-        "window of user programs: {} pages shown now, {} times some were added, {} times compared "
-        "with the guest's tables, {} host faults, {} accesses outside\n",
-        window_->pages(), window_->fills(), window_->checks(), window_faults_, window_refusals_);
-  }
-  std::vector<std::pair<u64, std::size_t>> most;
-  u64 total = 0;
-  for (std::size_t i = 0; i < interpreted_.size(); ++i) {
-    total += interpreted_[i];
-    if (interpreted_[i] != 0) most.emplace_back(interpreted_[i], i);
-  }
-  const u64 all = std::max<u64>(cpu_.state.instructions, 1);
-  text += fmt::format("by handlers called from host code: {} ({:.3f} %)\n", total,
-                      100.0 * static_cast<double>(total) / static_cast<double>(all));
-  std::sort(most.rbegin(), most.rend());
-  for (std::size_t i = 0; i < std::min<std::size_t>(most.size(), 40); ++i) {
-    text +=
-        fmt::format("  {:<14} {:>12}\n",
-                    operation_info(static_cast<Operation>(most[i].second)).mnemonic, most[i].first);
-  }
-  return text;
 }
 
 }  // namespace dragoman

@@ -129,13 +129,13 @@ class Translator final : public Translation, private HostFaultHandler {
   friend struct TranslatorCalls;
   /// What hangs on a Block: regions that begin with it, and those it is a part of.
   struct BlockTranslations {
-    /// The newest of `heads` that is not narrow, with what find() compares; null if that is gone.
+    /// The newest head that is not narrow, with what find() compares; null if that is gone.
     TranslatedRegion* newest = nullptr;
     u64 newest_rip = 0;
     u32 newest_limit = 0;
-    std::vector<TranslatedRegion*> heads;
-    std::vector<TranslatedRegion*> member_of;
-    std::size_t owner = 0;  ///< index in owners_
+    u32 owner = 0;                                 ///< index in owners_
+    TranslatedRegion* heads = nullptr;             ///< that begin with the block, superblocks apart
+    std::vector<TranslatedRegion*> superblocks{};  ///< it is in, but does not begin
   };
 
   bool place_stubs();
@@ -197,7 +197,7 @@ class Translator final : public Translation, private HostFaultHandler {
   static constexpr u32 kMostProfileSamples = 512;
   std::vector<Profile> profiles_;
   std::vector<std::pair<Block*, std::unique_ptr<BlockTranslations>>> owners_;
-  using Enter = ExitRecord* (*)(TranslatorFrame* frame, const void* code);
+  using Enter = u64 (*)(TranslatorFrame* frame, const void* code);  // as LeftBy takes it
   Enter enter_ = nullptr;
   u64 entry_instructions_ = 0;  // CpuState::instructions when host code was entered
   i64 entry_budget_ = 0;

@@ -50,7 +50,7 @@ struct DriveConfig {
 
 /// A kernel started without firmware.
 struct KernelConfig {
-  Bytes kernel;
+  std::shared_ptr<const ModuleContents> kernel;  ///< not null
   std::string name;
   std::string command_line;
   std::vector<BootModule> modules;

@@ -519,8 +519,10 @@ Result<void> PcBoard::start_kernel() {
   apic_->open_virtual_wire();
   auto tables = place_tables(*memory_, describe());
   if (!tables) return tables.error();
+  auto kernel = config_.kernel->kernel->read_all();
+  if (!kernel) return kernel.error();
   DirectBoot boot;
-  boot.kernel = config_.kernel->kernel;
+  boot.kernel = *kernel;
   boot.kernel_name = config_.kernel->name;
   boot.command_line = config_.kernel->command_line;
   boot.modules = config_.kernel->modules;

@@ -11,7 +11,6 @@
 #include <cstring>
 #include <fstream>
 
-#include "bios/file.h"
 #include "bios/image_kind.h"
 #include "devices/ahci/ahci.h"
 #include "devices/block/memory_image.h"
@@ -374,14 +373,16 @@ Result<void> Session::open_kernel() {
     if (!options_.append.empty()) return error("-append needs a -kernel to go with");
     return {};
   }
-  auto kernel = read_whole_file(options_.kernel, "kernel", kMaxKernelBytes);
+  auto kernel = module_of_file(options_.kernel, "kernel", kMaxKernelBytes);
   if (!kernel) return host_problem(kernel.error());
   KernelConfig config;
   config.kernel = kernel.take();
   config.name = options_.kernel;
   config.command_line = options_.append;
   if (!options_.initrd.empty()) {
-    if (is_linux_kernel(config.kernel)) {
+    auto image = config.kernel->read_all();
+    if (!image) return host_problem(image.error());
+    if (is_linux_kernel(*image)) {
       auto initrd = module_of_file(options_.initrd, "initial RAM disk", kMaxKernelBytes);
       if (!initrd) return host_problem(initrd.error());
       config.modules.push_back({initrd.take(), ""});

@@ -125,15 +125,24 @@ void RegionEmitter::count_indirect() {
 
 /// To the run loop, with RIP = `rip`, or on to code there once the exit is linked.
 void RegionEmitter::leave(u64 rip, ExitKind kind) {
+  const bool at_start = kind == ExitKind::kRetired && rip == region_->rip;
+  if (at_start || kind == ExitKind::kHot) {
+    if (kind == ExitKind::kHot) count_exit(rip, kind);
+    const u64 left =
+        reinterpret_cast<u64>(region_) + (at_start ? LeftBy::kAtStart : LeftBy::kForSecondTier);
+    plain_exits_.push_back({left, rip, kind});
+    a_.mov(kScratch, Imm(left));
+    a_.jmp(frame_mem(&cpu_.frame.exit_stub, 8));
+    return;
+  }
   ExitRecord& record = records_.exits.emplace_back();
   const std::size_t index = exits_.size();
   PendingExit& e = exits_.emplace_back(PendingExit{&record, {}, {}, {}});
   record.region = region_;
   record.rip = rip;
   record.kind = kind;
-  if (kind == ExitKind::kKnownPage) record.page = *page_of(rip);
-  if (kind == ExitKind::kRetired || kind == ExitKind::kHot) {
-    if (kind == ExitKind::kHot) count_exit(rip, kind);
+  if (kind == ExitKind::kKnownPage) record.page = static_cast<u32>(*page_of(rip) >> kPageShift);
+  if (kind == ExitKind::kRetired) {
     a_.mov(kScratch, Imm(reinterpret_cast<u64>(&record)));
     a_.jmp(frame_mem(&cpu_.frame.exit_stub, 8));
     return;

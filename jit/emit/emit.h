@@ -34,7 +34,7 @@ bool emit_region(Cpu& cpu, const RegionPlan& plan, const TranslatorOptions& opti
                  EmittedCode* report);
 
 /// Of ExitKind::kOtherPage: where the fetch context lies that the code before ExitRecord::jump
-/// compares with, and the jump to a look-up of the target that lies behind ExitRecord::other.
+/// compares with, and the jump to a look-up of the target that lies behind ExitRecord::other().
 inline constexpr int kOtherPageContext = -6 - 4;
 inline constexpr int kOtherPageLookUp = 5;
 /// No fetch context has this identity.
@@ -65,9 +65,9 @@ struct StubTargets {
 
 // Shared code, placed once. Generated code reaches it through TranslatorFrame.
 
-/// C++ to host code: `const ExitRecord* (TranslatorFrame*, const void* code)`.
+/// C++ to host code: `u64 (TranslatorFrame*, const void* code)`, as LeftBy takes it.
 std::vector<u8> emit_enter_stub(Cpu& cpu);
-/// Host code back to C++: kScratch holds the ExitRecord.
+/// Host code back to C++: kScratch holds what LeftBy takes.
 std::vector<u8> emit_exit_stub(Cpu& cpu);
 /// The look-up of a target failed; RIP is in the state.
 std::vector<u8> emit_miss_stub(Cpu& cpu, const StubTargets& targets);

@@ -43,6 +43,7 @@ RegionEmitter::RegionEmitter(Cpu& cpu, const RegionPlan& plan, const TranslatorO
       out_of_line_(storage.out_of_line),
       ends_(&storage.notes),
       exits_(&storage.notes),
+      plain_exits_(&storage.notes),
       resumes_(&storage.notes),
       resumes_behind_(&storage.notes),
       stub_calls_(&storage.notes),
@@ -191,11 +192,14 @@ bool RegionEmitter::emit(EmittedCode* report) {
     return place.main + code_.labelOffsetFromBase(label);
   };
   region_->entry = address(entry);
-  region_->retired = address(retired_);
-  region_->body = address(body_);
+  const auto from_entry = [&](const Label& label) {
+    return static_cast<i32>(address(label) - region_->entry);
+  };
+  region_->retired = from_entry(retired_);
+  region_->body = from_entry(body_);
   if (plan_.counted) {
-    region_->counting = address(counting);
-    region_->uncounted = address(uncounted);
+    region_->counting = from_entry(counting);
+    region_->uncounted = from_entry(uncounted);
   }
   region_->bytes = static_cast<u32>(main->bufferSize() + rare_->bufferSize());
   if (report != nullptr) {
@@ -204,13 +208,15 @@ bool RegionEmitter::emit(EmittedCode* report) {
     report->code.assign(main->data(), main->data() + main->bufferSize());
     report->code.insert(report->code.end(), rare_->data(), rare_->data() + rare_->bufferSize());
     report->ranges = map_.ranges();
+    report->exits.assign(plain_exits_.begin(), plain_exits_.end());
     for (const PendingExit& e : exits_)
       report->exits.push_back({reinterpret_cast<u64>(e.record), e.record->rip, e.record->kind});
   }
   for (const PendingExit& e : exits_) {
-    if (e.jump.isValid()) e.record->jump = address(e.jump);
-    if (e.other.isValid()) e.record->other = address(e.other);
-    if (e.exit.isValid()) e.record->exit = address(e.exit);
+    if (!e.jump.isValid()) continue;
+    const u8* const jump = e.record->jump = address(e.jump);
+    if (e.other.isValid()) e.record->other_from_jump = static_cast<i32>(address(e.other) - jump);
+    e.record->exit_from_jump = static_cast<i32>(address(e.exit) - jump);
   }
   for (const auto& [site, label] : resumes_) site->resume = address(label);
   for (const auto& [site, index] : resumes_behind_) {

@@ -260,6 +260,7 @@ class RegionEmitter {
     Label jump, other, exit;
   };
   std::pmr::vector<PendingExit> exits_;
+  std::pmr::vector<ExitNote> plain_exits_;  ///< without a record
   std::pmr::vector<std::pair<Site*, Label>> resumes_;
   std::pmr::vector<std::pair<Site*, std::size_t>> resumes_behind_;  ///< by index in ends_
   /// A call of a stub whose distance is known when the region has its place.

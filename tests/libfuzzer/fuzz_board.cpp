@@ -45,8 +45,8 @@ FuzzBoard::FuzzBoard() {
   config_.cpu = model();
   config_.ram_bytes = kRam;
   config_.icount_shift = 0;
-  config_.kernel =
-      std::make_shared<const KernelConfig>(KernelConfig{halting_kernel(), "halt", "", {}, nullptr});
+  config_.kernel = std::make_shared<const KernelConfig>(
+      KernelConfig{BootModule(halting_kernel(), "").contents, "halt", "", {}, nullptr});
   config_.serial[0] = &backends_[0];
   config_.parallel = &backends_[1];
   config_.debug_console = &backends_[2];

@@ -81,7 +81,7 @@ TEST_F(FirmwareScreen, IsAClearedTextModeWithAFont) {
 TEST_F(FirmwareScreen, IsThereAtTheStartAndAfterAReset) {
   MachineConfig config = small_machine();
   KernelConfig kernel;
-  kernel.kernel = halting_kernel();
+  kernel.kernel = BootModule(halting_kernel(), "").contents;
   kernel.name = "halting";
   kernel.screen = screen;
   config.kernel = std::make_shared<const KernelConfig>(kernel);
@@ -101,7 +101,7 @@ TEST_F(FirmwareScreen, IsThereAtTheStartAndAfterAReset) {
 TEST_F(FirmwareScreen, AKernelWithoutOneFindsADarkCard) {
   MachineConfig config = small_machine();
   KernelConfig kernel;
-  kernel.kernel = halting_kernel();
+  kernel.kernel = BootModule(halting_kernel(), "").contents;
   config.kernel = std::make_shared<const KernelConfig>(kernel);
   Log log;
   auto machine = Machine::create(config, log);
