@@ -41,7 +41,9 @@ bool collapse_huge_page(void* first) {
   return possible;
 }
 
-void* allocate_huge(std::size_t bytes) {
+void* allocate_huge(std::size_t bytes) { return allocate_sparse(bytes, whole_pages(bytes)); }
+
+void* allocate_sparse(std::size_t bytes, std::size_t huge) {
   const std::size_t size = whole_pages(bytes);
   void* const room = reserve_room(size);
   if (room == nullptr || mprotect(room, size, PROT_READ | PROT_WRITE) != 0) {
@@ -50,7 +52,9 @@ void* allocate_huge(std::size_t bytes) {
                  size >> 20);
     std::_Exit(1);
   }
-  (void)madvise(room, size, MADV_HUGEPAGE);  // a wish
+  // Wishes.
+  if (huge != 0) (void)madvise(room, huge, MADV_HUGEPAGE);
+  if (huge < size) (void)madvise(static_cast<char*>(room) + huge, size - huge, MADV_NOHUGEPAGE);
   return room;
 }
 

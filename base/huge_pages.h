@@ -9,7 +9,10 @@ namespace dragoman {
 /// Zeroed memory that begins where a huge page can; only what is touched costs memory. Ends the
 /// program when the host has no address space left, as operator new would. `bytes` is not 0.
 void* allocate_huge(std::size_t bytes);
-/// Gives back what allocate_huge() returned for the same `bytes`.
+/// The same, but where little of it is ever touched: in small pages of the host but for the first
+/// `huge` bytes.
+void* allocate_sparse(std::size_t bytes, std::size_t huge = 0);
+/// Gives back what one of them returned for the same `bytes`.
 void release_huge(void* memory, std::size_t bytes);
 
 /// For containers.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <vector>
 
 #include "base/types.h"
@@ -52,9 +53,18 @@ class ShadowTable {
     bool global = false;
   };
 
-  ShadowTable() {
-    for (u64 slot = 0; slot < kEntries; ++slot) entries_[slot] = empty(slot);
-  }
+  /// How much of it will be used: a kernel's everywhere, a program's here and there, as most of
+  /// what programs do goes through the window.
+  enum class Use : u8 { kSparse, kDense };
+  /// Zeroed, which is what nearly all entries are when empty: memory of entries is touched when
+  /// they are filled.
+  static void* operator new(std::size_t bytes, Use use = Use::kSparse);
+  static void operator delete(void* table, std::size_t bytes);
+  static void operator delete(void* table, Use);
+
+  ShadowTable();
+  ShadowTable(const ShadowTable&) = delete;
+  ShadowTable& operator=(const ShadowTable&) = delete;
 
   Entry& entry(u64 linear_page) { return entries_[linear_page & (kEntries - 1)]; }
 
@@ -193,14 +203,17 @@ class ShadowTable {
     f.tag = kNoFetch;
     return true;
   }
-  static u64 empty_tag(u64 slot) { return (slot ^ 1) << kPageShift; }
+  /// Page 0 is far from what looks at other slots than its own, watched or not.
+  static constexpr u64 kOddlyEmpty = 4;
+  static_assert((kWatched >> kPageShift) < kOddlyEmpty);
+  static u64 empty_tag(u64 slot) { return slot < kOddlyEmpty ? (slot ^ 1) << kPageShift : 0; }
   static Entry empty(u64 slot) { return {empty_tag(slot), empty_tag(slot), 0, 0}; }
   void note_size(u64 linear_page, u64 page_bytes) {
     if (page_bytes == 2 * kMiB) large_[linear_page >> kLargeShift & (kFilter - 1)] = true;
     if (page_bytes > 2 * kMiB) giant_[linear_page >> kGiantShift & (kFilter - 1)] = true;
   }
 
-  std::array<Entry, kEntries> entries_;
+  std::array<Entry, kEntries> entries_;  // first, and not set by the constructor
   std::array<Fetch, kFetches> fetches_;
   std::array<bool, kEntries> global_{};
   std::array<u8, kEntries> listed_{};

@@ -24,6 +24,12 @@ void FetchContexts::add(const FetchMode& mode, u32 id) {
   use(first + way);
 }
 
+ShadowTable* AddressSpaces::make_table(ShadowView view) {
+  const auto use = view == kViewUser || view == kViewChecked ? ShadowTable::Use::kSparse
+                                                             : ShadowTable::Use::kDense;
+  return tables_.emplace_back(new (use) ShadowTable).get();
+}
+
 bool AddressSpaces::Space::drop_page(u64 linear_page, bool global_only) {
   bool fetches = executed.may_hold(linear_page);
   each([&](ShadowTable& table) { fetches |= table.flush_page(linear_page, global_only); });

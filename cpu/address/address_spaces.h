@@ -5,10 +5,10 @@
 
 #include <array>
 #include <bitset>
+#include <memory>
 #include <utility>
 #include <vector>
 
-#include "base/huge_pages.h"
 #include "base/types.h"
 #include "memory/guest_memory.h"
 #include "memory/shadow_table.h"
@@ -113,10 +113,7 @@ class AddressSpaces {
  public:
   static constexpr unsigned kSpaces = 8;
 
-  explicit AddressSpaces(GuestMemory& memory) : memory_(memory) {
-    tables_.reserve(kMostTables);
-    current_->kept = true;
-  }
+  explicit AddressSpaces(GuestMemory& memory) : memory_(memory) { current_->kept = true; }
   AddressSpaces(const AddressSpaces&) = delete;
   AddressSpaces& operator=(const AddressSpaces&) = delete;
 
@@ -125,7 +122,7 @@ class AddressSpaces {
     ShadowTable*& table = view == kViewChecked ? checked_
                           : view == kViewUser  ? current_->views[view]
                                                : supervisor_.views[view];
-    if (table == nullptr) table = &tables_.emplace_back();
+    if (table == nullptr) table = make_table(view);
     return *table;
   }
   bool never_filled(const ShadowTable& table) const { return &table == checked_; }
@@ -208,14 +205,14 @@ class AddressSpaces {
     bool drop_page(u64 linear_page, bool global_only);
   };
 
+  ShadowTable* make_table(ShadowView view);
   void catch_up(Space& space);
   void flush_supervisor(bool global_too);
   u32 new_context(Space& space, const FetchMode& mode);
 
   GuestMemory& memory_;
-  /// One of user mode for each space, those of the supervisor, and `checked_`. Never moved.
-  static constexpr std::size_t kMostTables = kSpaces + kViewCount;
-  std::vector<ShadowTable, HugeAllocator<ShadowTable>> tables_;
+  /// One of user mode for each space, those of the supervisor, and `checked_`.
+  std::vector<std::unique_ptr<ShadowTable>> tables_;
   ShadowTable* checked_ = nullptr;
   std::array<Space, kSpaces> spaces_;
   Space* current_ = &spaces_[0];

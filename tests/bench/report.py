@@ -128,6 +128,9 @@ class Report:
         text = "integer, vector and float: Dragoman/native at most %.1fx" % NATIVE_GOAL
         if values:
             text += "; measured %.2fx" % geometric_mean(values)
+        plain = self.ratios(COMPUTE, "dragoman", "native-avx2")
+        if len(plain) == len(COMPUTE):
+            text += " (%.2fx of the host without AVX-512)" % geometric_mean(plain)
         met = geometric_mean(values) <= NATIVE_GOAL if len(values) == len(COMPUTE) else None
         found.append((met, text))
         return found
