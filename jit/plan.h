@@ -5,6 +5,7 @@
 #include <array>
 #include <functional>
 #include <memory_resource>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -142,6 +143,15 @@ struct AccessGroup {
 struct RegionPlan {
   explicit RegionPlan(std::pmr::memory_resource* memory = std::pmr::get_default_resource())
       : blocks(memory), groups(memory), pages(memory) {}
+
+  /// Offset in the pool of the code at `rip` where that is on the page the region is entered on. CS
+  /// may begin anywhere in a page: addresses in the segment say nothing about pages.
+  std::optional<u64> on_entry_page(u64 rip) const {
+    const u64 entry = blocks[0].block->offset;
+    const u64 offset = entry + (rip - blocks[0].rip);
+    if ((offset ^ entry) >> kPageShift != 0) return std::nullopt;
+    return offset;
+  }
 
   std::pmr::vector<PlannedBlock> blocks;  ///< [0] is the entry
   std::pmr::vector<AccessGroup> groups;

@@ -109,7 +109,7 @@ void note_branch(std::vector<PlanNote>& notes, const RegionPlan& plan,
   }
   const u64 target = branch_target(p);
   if (p.target < 0) {
-    const bool same = target >> kPageShift == plan.blocks[0].rip >> kPageShift;
+    const bool same = plan.on_entry_page(target).has_value();
     notes.push_back(
         {"exit", fmt::format("leaves for {:#x}, {} page", target, same ? "the same" : "another")});
   } else {

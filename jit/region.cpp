@@ -37,7 +37,12 @@ class Collector {
   void collect(Block& head, const RegionRequest& request) {
     many_ = request.hot;
     second_of_.fill(-1);
-    if (head.crosses()) know_page((request.rip & ~kPageMask) + kPageSize, head.second_offset);
+    if (head.crosses()) {
+      const u64 linear = plan_.code_bits == 64
+                             ? request.rip
+                             : static_cast<u32>(cpu_.state.segments[kCs].base + request.rip);
+      know_page((linear & ~kPageMask) + kPageSize, head.second_offset);
+    }
     (void)add(head, request.rip, Returns(plan_.blocks.get_allocator()));
     // Depth first, so that a block that has one way in follows its parent.
     visit(0);
@@ -79,16 +84,14 @@ class Collector {
 
   /// Offset in the pool of the code at `rip`, if the region may contain its page.
   std::optional<u64> code_offset(u64 rip) {
-    const u64 page = rip & ~kPageMask;
-    const PlannedBlock& head = plan_.blocks[0];
-    if (page == (head.rip & ~kPageMask))
-      return (head.block->offset & ~kPageMask) | (rip & kPageMask);
+    if (const auto offset = plan_.on_entry_page(rip)) return offset;
+    if (plan_.code_bits != 64) return std::nullopt;
     const GuestMemory& pool = cpu_.memory().memory();
     for (const GuardedPage& known : plan_.pages) {
-      if (known.linear == page)
+      if (known.linear == (rip & ~kPageMask))
         return pool.offset_of(reinterpret_cast<const u8*>(rip + known.delta));
     }
-    if (plan_.code_bits != 64 || plan_.pages.size() >= kMaxGuardedPages) return std::nullopt;
+    if (plan_.pages.size() >= kMaxGuardedPages) return std::nullopt;
     const ShadowTable::Fetch* fetch = TranslatorAccess::fetch(cpu_, rip);
     if (fetch == nullptr) return std::nullopt;
     return pool.offset_of(reinterpret_cast<const u8*>(rip + fetch->delta));
@@ -129,7 +132,7 @@ class Collector {
         plan_.instructions + block->count > kMaxRegionInstructions)
       return -1;
     if (plan_.code_bits != 64 && rip + block->bytes - 1 > cpu_.state.segments[kCs].limit) return -1;
-    if (!knows(rip & ~kPageMask)) know_page(rip & ~kPageMask, *offset);
+    if (!knows(rip)) know_page(rip & ~kPageMask, *offset);
     const int index = add(*block, rip, returns);
     if (twice) {
       second_of_[index_of(index)] = newest;
@@ -141,10 +144,11 @@ class Collector {
 
   static std::size_t index_of(int block) { return static_cast<std::size_t>(block); }
 
-  bool knows(u64 page) const {
-    return page == (plan_.blocks[0].rip & ~kPageMask) ||
-           std::any_of(plan_.pages.begin(), plan_.pages.end(),
-                       [page](const GuardedPage& known) { return known.linear == page; });
+  bool knows(u64 rip) const {
+    return plan_.on_entry_page(rip) ||
+           std::any_of(plan_.pages.begin(), plan_.pages.end(), [rip](const GuardedPage& known) {
+             return known.linear == (rip & ~kPageMask);
+           });
   }
 
   bool fits(int index) const {

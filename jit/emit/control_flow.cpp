@@ -181,8 +181,9 @@ void RegionEmitter::finish_exit(std::size_t index) {
 
 /// Offset in the pool of the page `rip` is on, when the region knows it.
 std::optional<u64> RegionEmitter::page_of(u64 rip) const {
+  if (const auto offset = plan_.on_entry_page(rip)) return *offset & ~kPageMask;
+  if (plan_.code_bits != 64) return std::nullopt;
   const u64 page = rip & ~kPageMask;
-  if (page == (plan_.blocks[0].rip & ~kPageMask)) return plan_.blocks[0].block->offset & ~kPageMask;
   for (const GuardedPage& g : plan_.pages) {
     if (g.linear == page)
       return cpu_.memory().memory().offset_of(reinterpret_cast<const u8*>(page + g.delta));
