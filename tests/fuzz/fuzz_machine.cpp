@@ -282,13 +282,16 @@ void FuzzMachine::set_state(const FuzzProgram& program) {
     }
   };
   s.cpl = fuzz_kernel(mode) ? 0 : 3;
-  s.rip() = fuzz_code_bits(mode) == 16 ? 0 : kCode;
+  s.rip() = fuzz_code_bits(mode) == 16 ? program.code_start : kCode;
   switch (mode) {
     case FuzzMode::kReal16:
     case FuzzMode::kV86: {
       const u16 access = protect ? 0xf3 : 0x93;
       for (unsigned i = kEs; i <= kGs; ++i) {
-        const u64 base = i == kCs || i == kGs ? kCode : i == kSs ? kStack : kData;
+        const u64 base = i == kCs   ? kCode - program.code_start
+                         : i == kGs ? kCode
+                         : i == kSs ? kStack
+                                    : kData;
         s.segments[i] = {base, 0xffff, static_cast<u16>(base >> 4), access};
       }
       break;

@@ -28,6 +28,7 @@ void visit_numbers(Program& p, Visitor&& visit) {
   visit("cr4", p.cr4_bits);
   visit("fs-base", p.fs_base);
   visit("gs-base", p.gs_base);
+  visit("code-start", p.code_start);
   visit("mxcsr", p.mxcsr);
   visit("fpu-control", p.fpu_control);
   visit("rounds", p.rounds);
@@ -161,7 +162,7 @@ Result<FuzzProgram> FuzzProgram::parse(std::string_view text) {
 }
 
 std::string FuzzProgram::disassembly() const {
-  const u64 origin = fuzz_code_bits(mode) == 16 ? 0 : FuzzLayout::kCode;
+  const u64 origin = fuzz_code_bits(mode) == 16 ? code_start : FuzzLayout::kCode;
   const DecodeMode decode_mode{static_cast<u8>(fuzz_code_bits(mode))};
   std::string out;
   for (const Part& part : parts) {

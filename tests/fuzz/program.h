@@ -80,6 +80,9 @@ struct FuzzProgram {
   u64 cr0_bits = 0;  ///< on top of what the mode needs
   u64 cr4_bits = 0;
   u64 fs_base = 0, gs_base = 0;
+  /// In real and virtual-8086 mode: where the code begins in its segment, which begins as much
+  /// below FuzzLayout::kCode. A multiple of a slot.
+  u16 code_start = 0;
   std::array<u16, 6> selectors{};  ///< by segment register; 0 where the mode gives it
   u32 mxcsr = 0x1f80;
   u16 fpu_control = 0x37f;

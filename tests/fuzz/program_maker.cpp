@@ -138,6 +138,9 @@ void FuzzProgramMaker::start(FuzzMode mode) {
   program_.rounds = 1 + static_cast<u32>(random_.below(random_.chance(8) ? 40 : 5));
   program_.schedule = random_.chance(2) ? random_.number() | 1 : 0;
   program_.limit = random_.chance(8) ? 6000 : 1500;
+  if ((mode == FuzzMode::kReal16 || mode == FuzzMode::kV86) && random_.chance(2)) {
+    program_.code_start = static_cast<u16>(FuzzLayout::kSlot * random_.below(64));
+  }
 }
 
 void FuzzProgramMaker::raw(std::initializer_list<unsigned> list, bool part) {

@@ -51,7 +51,7 @@ class FuzzProgramMaker {
   u64 aim_low();
   u64 segment_base(unsigned segment) const;
   u64 slot_target();
-  u64 origin() const { return bits_ == 16 ? 0 : FuzzLayout::kCode; }
+  u64 origin() const { return bits_ == 16 ? program_.code_start : FuzzLayout::kCode; }
 
   // Bytes of the instruction under construction go to `insn_`, loads before it to `loads_`.
   void byte(unsigned v) { insn_.push_back(static_cast<u8>(v)); }
