@@ -147,14 +147,14 @@ struct RegionPlan {
   /// Offset in the pool of the code at `rip` where that is on the page the region is entered on. CS
   /// may begin anywhere in a page: addresses in the segment say nothing about pages.
   std::optional<u64> on_entry_page(u64 rip) const {
-    const u64 entry = blocks[0].block->offset;
-    const u64 offset = entry + (rip - blocks[0].rip);
-    if ((offset ^ entry) >> kPageShift != 0) return std::nullopt;
+    const u64 offset = entry_offset + (rip - blocks[0].rip);
+    if ((offset ^ entry_offset) >> kPageShift != 0) return std::nullopt;
     return offset;
   }
 
   std::pmr::vector<PlannedBlock> blocks;  ///< [0] is the entry
   std::pmr::vector<AccessGroup> groups;
+  u64 entry_offset = 0;  ///< in the pool, of the code the region is entered at
   unsigned code_bits = 64;
   u64 stack_mask = ~u64{0};
   std::pmr::vector<GuardedPage> pages;  ///< beside that of the entry

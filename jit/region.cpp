@@ -36,6 +36,7 @@ class Collector {
 
   void collect(Block& head, const RegionRequest& request) {
     many_ = request.hot;
+    plan_.entry_offset = head.offset;
     second_of_.fill(-1);
     if (head.crosses()) {
       const u64 linear = plan_.code_bits == 64
