@@ -131,9 +131,10 @@ Emission classify_stack(const Instruction& insn) {
 }
 
 /// Not repeated, with addresses as long as the code's.
-Emission classify_string(const Cpu& cpu, const Instruction& insn) {
-  if (!cpu.model().quirks.empty() || insn.has(kInsnRep) || insn.has(kInsnRepne) ||
-      insn.address_size * 8u != cpu.decode_mode().code_bits)
+Emission classify_string(const Cpu& cpu, const Instruction& insn,
+                         const TranslatorOptions& options) {
+  if (!options.strings || !cpu.model().quirks.empty() || insn.has(kInsnRep) ||
+      insn.has(kInsnRepne) || insn.address_size * 8u != cpu.decode_mode().code_bits)
     return Emission::kInterpreted;
   switch (row(insn.row).operation) {
     case Operation::kMovs:
@@ -157,6 +158,8 @@ Emission classify_system(const Cpu& cpu, const Instruction& insn) {
     case Operation::kCli:
     case Operation::kSti:
       return Emission::kInterruptFlag;
+    case Operation::kPopf:
+      return Emission::kPopFlags;
     case Operation::kSwapgs:
       return cpu.code64() ? Emission::kSwapGs : Emission::kInterpreted;
     default:
@@ -169,12 +172,17 @@ Emission classify(const Cpu& cpu, const Instruction& insn, u64 next_rip,
   const Row& r = row(insn.row);
   const OperationInfo& info = operation_info(r.operation);
   if (info.category == Category::kBranch) return classify_branch(cpu, insn, next_rip);
+  const bool no_vector = r.operation == Operation::kFwait || r.operation == Operation::kEmms;
+  if (info.category == Category::kX87 || no_vector) {
+    return x87_usable(cpu, options) && x87_emitted(cpu, insn) ? Emission::kX87
+                                                              : Emission::kInterpreted;
+  }
   if (info.category == Category::kVector || info.category == Category::kVectorOwn) {
-    return options.vectors && vector_emitted(cpu, insn) ? Emission::kVector
-                                                        : Emission::kInterpreted;
+    return options.vectors && vector_emitted(cpu, insn, options) ? Emission::kVector
+                                                                 : Emission::kInterpreted;
   }
   if (info.category == Category::kSystem) return classify_system(cpu, insn);
-  if (info.category == Category::kString) return classify_string(cpu, insn);
+  if (info.category == Category::kString) return classify_string(cpu, insn, options);
   if (info.category != Category::kInteger) return Emission::kInterpreted;
   // Undefined opcodes, privilege, units switched off: the handler is another one then.
   if (!cpu.has(r.feature)) return Emission::kInterpreted;
@@ -282,6 +290,7 @@ u32 general_registers_written(const Instruction& insn, Emission how, const Opera
     case Emission::kReadSegment:
       return 1u << insn.rm;
     case Emission::kPushFlags:
+    case Emission::kPopFlags:
     case Emission::kPush:
     case Emission::kCall:
     case Emission::kReturn:
@@ -330,6 +339,8 @@ u32 general_registers_written(const Instruction& insn, Emission how, const Opera
     }
     case Emission::kVector:
       return vector_general_registers_written(insn);
+    case Emission::kX87:
+      return r.operation == Operation::kFnstsw && !insn.memory() ? 1u << kRax : 0;
     default:
       return kEveryRegister;
   }
@@ -437,6 +448,9 @@ PlannedInstruction plan_instruction(const Cpu& cpu, const Instruction& insn, u64
     case Emission::kVector:
       plan_vector(insn, p);
       break;
+    case Emission::kX87:
+      plan_x87(insn, p);
+      break;
     case Emission::kConditional:
       p.needs_flags = true;
       break;
@@ -462,6 +476,10 @@ PlannedInstruction plan_instruction(const Cpu& cpu, const Instruction& insn, u64
         p.operand.bytes = insn.operand_size;
       }
       break;
+    case Emission::kPopFlags:
+      p.writes_flags = true;
+      p.may_leave = true;
+      [[fallthrough]];
     case Emission::kPop:
     case Emission::kReturn:
     case Emission::kLeave:

@@ -45,11 +45,12 @@ struct Site {
   u8 refused = 0;              ///< times it was not, or had no place in the window
   bool by_handler = false;     ///< its handler executes it when the access cannot be done in place
   bool load_flags = false;     ///< what follows wants the flags in the host's register
-  bool vectors = false;        ///< what follows wants the vector registers in the host's
+  u8 units = 0;                ///< what follows wants their registers in the host's
   bool flags_in_host = false;  ///< of a window: they are there when the access faults
   WindowAccess window = WindowAccess::kNone;
   u32 again = 0;  ///< of a window: where the access begins, from the region's entry
 
+  static constexpr u8 kVectors = 1, kX87 = 2;  ///< in units
   const Instruction& insn() const { return block->instructions[index]; }
 };
 static_assert(sizeof(Site) <=

@@ -22,8 +22,9 @@ struct TranslatorOptions {
   bool called_probes = true;   ///< the first tier looks pages up by calls of shared code
   bool windows = true;         ///< user code reaches memory without look-ups
   bool returns = true;         ///< RET and indirect jumps look up in place
-  bool strings = true;         ///< repeated string instructions in page-sized pieces
-  bool vectors = true;         ///< x87, MMX, SSE and AVX rows in host registers
+  bool strings = true;         ///< repeated ones in page-sized pieces, others in host code
+  bool vectors = true;         ///< MMX, SSE and AVX rows in host registers
+  bool x87 = true;             ///< x87 and MMX rows in host registers
   bool superblocks = true;     ///< hot loops and paths as one translation
   bool sampling = true;        ///< runs are counted only around blocks found running often
   bool calls = true;           ///< superblocks go into functions and other pages

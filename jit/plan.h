@@ -29,10 +29,12 @@ enum class Emission : u8 {
   kDirection,      ///< CLD, STD
   kInterruptFlag,  ///< CLI, STI where they are about IF
   kPushFlags,
+  kPopFlags,     ///< in ring 0
   kReadSegment,  ///< MOV from a segment register
   kLoadSegment,  ///< MOV to a data segment register in real and virtual-8086 mode
   kSwapGs,
-  kVector,       ///< SSE, AVX: the same bytes with renamed registers
+  kVector,  ///< MMX, SSE, AVX: the same bytes with renamed registers
+  kX87,
   kConditional,  ///< Jcc
   kCountBranch,  ///< JCXZ, LOOP
   kJump,
@@ -159,6 +161,7 @@ struct RegionPlan {
   u64 stack_mask = ~u64{0};
   std::pmr::vector<GuardedPage> pages;  ///< beside that of the entry
   bool vectors = false;                 ///< has instructions on XMM or YMM registers
+  bool x87 = false;                     ///< has instructions on x87 or MMX registers
   bool floating_point = false;          ///< some of which may raise floating-point exceptions
   unsigned instructions = 0;
   bool inline_probes = false;  ///< look-ups of pages in place, not by calls of shared code

@@ -122,11 +122,11 @@ void note_branch(std::vector<PlanNote>& notes, const RegionPlan& plan,
 }  // namespace
 
 std::string_view emission_name(Emission how) {
-  static constexpr std::array<std::string_view, 21> kNames = {
-      "nothing",      "copied",  "lea",        "push",           "pop",          "leave",
-      "string",       "divide",  "direction",  "interrupt flag", "push flags",   "read segment",
-      "load segment", "swap gs", "vector",     "conditional",    "count-branch", "jump",
-      "call",         "return",  "interpreted"};
+  static constexpr std::array<std::string_view, 23> kNames = {
+      "nothing",      "copied",       "lea",       "push",           "pop",        "leave",
+      "string",       "divide",       "direction", "interrupt flag", "push flags", "pop flags",
+      "read segment", "load segment", "swap gs",   "vector",         "x87",        "conditional",
+      "count-branch", "jump",         "call",      "return",         "interpreted"};
   static_assert(static_cast<std::size_t>(Emission::kInterpreted) + 1 == kNames.size());
   return kNames[static_cast<std::size_t>(how)];
 }
@@ -230,12 +230,13 @@ std::string plan_line(const RegionPlan& plan, const PlannedInstruction& p) {
 std::string plan_summary(const RegionPlan& plan, const RegionRequest& request) {
   unsigned shared = 0;
   for (const AccessGroup& g : plan.groups) shared += g.slot >= 0 ? 1 : 0;
-  return fmt::format("{}, {}-bit, {} blocks, {} instructions, {} shared probes, {} more pages{}",
+  return fmt::format("{}, {}-bit, {} blocks, {} instructions, {} shared probes, {} more pages{}{}",
                      request.narrow ? "narrow"
                      : request.hot  ? "superblock"
                                     : "block",
                      plan.code_bits, plan.blocks.size(), plan.instructions, shared,
-                     plan.pages.size(), plan.vectors ? ", vector registers" : "");
+                     plan.pages.size(), plan.vectors ? ", vector registers" : "",
+                     plan.x87 ? ", x87 registers" : "");
 }
 
 std::string frame_member_name(const Cpu& cpu, i64 offset) {
@@ -257,6 +258,13 @@ std::string frame_member_name(const Cpu& cpu, i64 offset) {
       Member{&f.host_mxcsr, sizeof f.host_mxcsr, "host_mxcsr"},
       Member{&f.vectors_live, sizeof f.vectors_live, "vectors_live"},
       Member{&f.vectors_stub, sizeof f.vectors_stub, "vectors_stub"},
+      Member{&f.x87_live, sizeof f.x87_live, "x87_live"},
+      Member{&f.x87_stub, sizeof f.x87_stub, "x87_stub"},
+      Member{&f.x87_ip, sizeof f.x87_ip, "x87_ip"},
+      Member{&f.x87_dp, sizeof f.x87_dp, "x87_dp"},
+      Member{&f.x87_opcode, sizeof f.x87_opcode, "x87_opcode"},
+      Member{&f.x87_data, sizeof f.x87_data, "x87_data"},
+      Member{&f.x87_image, sizeof f.x87_image, "x87_image"},
       Member{&f.guard_stub, sizeof f.guard_stub, "guard_stub"},
       Member{&f.jump_key, sizeof f.jump_key, "jump_key"},
       Member{&f.exit_stub, sizeof f.exit_stub, "exit_stub"},

@@ -204,7 +204,8 @@ class Collector {
       if (target == index) goes_to_itself_[index_of(index)] = true;
     }
     if (!block().falls_through) return;
-    if (ends_block(row(block().instructions.back().insn->row))) return;
+    const PlannedInstruction& last = block().instructions.back();
+    if (ends_block(row(last.insn->row)) && last.how != Emission::kPopFlags) return;
     const Returns returns(block().returns, plan_.blocks.get_allocator());
     const int next = member(block().instructions.back().next_rip, returns, depth,
                             {index, static_cast<unsigned>(count - 1)});
@@ -311,6 +312,7 @@ RegionPlan plan_region(Cpu& cpu, Block& head, const RegionRequest& request,
   for (const PlannedBlock& b : plan.blocks) {
     for (const PlannedInstruction& p : b.instructions) {
       if (p.how == Emission::kVector) note_vectors(*p.insn, plan);
+      if (p.how == Emission::kX87) plan.x87 = true;
     }
   }
   return plan;

@@ -309,6 +309,7 @@ class Grouper {
         return !p.uses.any_high;
       case Emission::kPush:
       case Emission::kPop:
+      case Emission::kPopFlags:
       case Emission::kLeave:
       case Emission::kDivide:
       case Emission::kVector:
@@ -316,6 +317,9 @@ class Grouper {
       case Emission::kCall:
       case Emission::kReturn:
         return true;
+      case Emission::kX87:
+        // Ten bytes may be written as eight and two, of which the second faults.
+        return p.operand.bytes <= 8 || !p.operand.write;
       default:
         return false;
     }
@@ -438,6 +442,7 @@ class Grouper {
         regs[kRsp].offset -= size;
         return;
       case Emission::kPop:
+      case Emission::kPopFlags:
       case Emission::kReturn:
         stack_access(p, values, 0, kRsp);
         regs[kRsp].offset += size;

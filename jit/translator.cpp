@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "cpu/execute/dispatch.h"
+#include "cpu/execute/host/x87.h"
 #include "cpu/isa/rows.h"
 #include "jit/emit/emit.h"
 #include "jit/flag_recipe.h"
@@ -98,6 +99,7 @@ struct TranslatorCalls {
     const Row& r = row(insn.row);
     enter_cpp(*t, *site);
     t->take_flags();
+    t->take_x87();
     ++t->interpreted_[static_cast<std::size_t>(r.operation)];
     t->running_ = site->region;
     // An instruction whose own bytes have changed since it began is still what it was.
@@ -110,7 +112,8 @@ struct TranslatorCalls {
     const bool disturbed =
         std::exchange(cpu.frame.block_invalidated, 0) != 0 || TranslatorAccess::attention(cpu);
     if (went_on && !disturbed && !ends_block(r) &&
-        (cpu.state.fpu.mxcsr & kMxcsrMasks) == kMxcsrMasks)
+        (cpu.state.fpu.mxcsr & kMxcsrMasks) == kMxcsrMasks &&
+        ((site->units & Site::kX87) == 0 || x87_masked(cpu.state.fpu)))
       return HandlerOutcome::kGoOn;
 
     cpu.frame.budget -= site->uncharged;
@@ -149,6 +152,17 @@ struct TranslatorCalls {
     return t->guard(*region);
   }
 
+  /// The host's x87 registers are to become the guest's, from TranslatorFrame::x87_image.
+  static void x87(Translator* t) {
+    TranslatorFrame& f = t->cpu_.frame;
+    const FpuState& fpu = t->cpu_.state.fpu;
+    if (f.x87_live != 0 || !x87_masked(fpu)) return;
+    fill_x87_image(fpu, f.x87_image);
+    f.x87_image.mxcsr = f.host_mxcsr;
+    f.x87_opcode = f.x87_data = 0;
+    f.x87_live = 1;
+  }
+
   /// Where an indirect branch of a region that counts goes this time.
   static void sample(Translator*, RegionCounters::Exit* exit, u64 target) { exit->sample(target); }
 };
@@ -178,6 +192,7 @@ bool Translator::place_stubs() {
   targets.interpret = reinterpret_cast<const void*>(&TranslatorCalls::interpret);
   targets.window = reinterpret_cast<const void*>(&TranslatorCalls::window);
   targets.guard = reinterpret_cast<const void*>(&TranslatorCalls::guard);
+  targets.x87 = reinterpret_cast<const void*>(&TranslatorCalls::x87);
   targets.sample = reinterpret_cast<const void*>(&TranslatorCalls::sample);
   state_exit_.kind = ExitKind::kState;
   no_target_exit_.kind = ExitKind::kNoTarget;
@@ -200,6 +215,7 @@ bool Translator::place_stubs() {
   for (std::size_t i = 0; i < f.probe_stubs.size(); ++i)
     f.probe_stubs[i] = first_probe + probes.offsets[i];
   f.vectors_stub = place(emit_vectors_stub(cpu_));
+  f.x87_stub = place(emit_x87_stub(cpu_, targets));
   f.window_stub = place(emit_window_stub(cpu_, targets));
   f.guard_stub = place(emit_guard_stub(cpu_, targets));
   f.interpret_stub = place(emit_interpret_stub(cpu_, targets));
@@ -445,6 +461,7 @@ bool Translator::run(Cpu& cpu, Block& block, u64 budget) {
   const ExitKind kind = left.kind();
   ++exits_[static_cast<std::size_t>(kind)];
   take_flags();
+  take_x87();
   const u64 executed = static_cast<u64>(entry_budget_ - f.budget);
   host_instructions_ += executed;
   cpu.state.instructions = entry_instructions_ + executed;
@@ -478,6 +495,26 @@ void Translator::take_flags() {
   } else {
     set_arithmetic_flags(cpu_.state.lazy,
                          static_cast<u32>(packed >> 8 & 0xd5) | ((packed & 1) ? u32{kFlagOf} : 0));
+  }
+}
+
+/// The same for x87 registers, which the way into C++ has saved.
+void Translator::take_x87() {
+  TranslatorFrame& f = cpu_.frame;
+  if (f.x87_live == 0) return;
+  f.x87_live = 0;
+  FpuState& fpu = cpu_.state.fpu;
+  take_x87_image(f.x87_image, fpu);
+  if (f.x87_opcode != 0) {
+    fpu.fip = f.x87_ip;
+    fpu.fcs = cpu_.state.segments[kCs].selector;
+    fpu.opcode = static_cast<u16>(f.x87_opcode);
+  }
+  if (f.x87_data != 0) {
+    fpu.fdp = f.x87_dp;
+    fpu.fds = (f.x87_data & TranslatorFrame::kX87Selector)
+                  ? static_cast<u16>(f.x87_data)
+                  : cpu_.state.segments[f.x87_data & 7].selector;
   }
 }
 

@@ -162,6 +162,7 @@ class Translator final : public Translation, private HostFaultHandler {
   void promote(Block& block, TranslatedRegion& region);
   const u8* guard(TranslatedRegion& region);
   void take_flags();
+  void take_x87();
   bool may_take_window(const ShadowTable& table);
   bool seldom_faults();
   const u8* window_access(Site& site);

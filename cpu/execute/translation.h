@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cpu/execute/block_cache.h"
+#include "cpu/execute/host/x87_image.h"
 #include "memory/linear_window.h"
 
 namespace dragoman {
@@ -36,6 +37,7 @@ struct alignas(64) TranslatorFrame {
   ShadowTable* shadow = nullptr;  ///< the view in use of the current address space
   u32 fetch_context = 0;          ///< identity, see Cpu::fetch_context()
   u8 vectors_live = 0;            ///< XMM/YMM and MXCSR of the guest are in the host's registers
+  u8 x87_live = 0;                ///< x87 and MMX registers are
   u64 window_first = LinearWindow::kHighFirst;  ///< where its high part begins, and
   u64 between_windows = LinearWindow::kHighFirst - LinearWindow::kLowEnd;  ///< bytes below that
   std::array<u64, 24> deltas{};  ///< host minus guest address of pages that were looked up
@@ -54,7 +56,18 @@ struct alignas(64) TranslatorFrame {
   const void* guard_stub = nullptr;
   const void* window_stub = nullptr;
   const ShadowTable* window_table = nullptr;  ///< what the LinearWindow shows, while it is true
+  const void* x87_stub = nullptr;
   std::array<const void*, ProbeStubs::kCount> probe_stubs{};
+  // Of the last x87 instruction that host code executed since it took the registers over:
+  u64 x87_ip = 0;
+  u64 x87_dp = 0;
+  u32 x87_opcode = 0;    ///< with kX87Noted, else there was none
+  u32 x87_data = 0;      ///< where the last operand in memory was: likewise, with its segment
+  X87Image x87_image{};  ///< while C++ runs, and on the way
+
+  static constexpr u32 kX87Noted = 1u << 31;
+  /// In x87_data: a selector, not a segment's number.
+  static constexpr u32 kX87Selector = 1u << 30;
 };
 
 /// Where indirect branches go: from a key, made of a linear address and the fetch context, to host

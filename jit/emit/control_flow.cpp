@@ -18,7 +18,7 @@ Site& RegionEmitter::new_site(const PlannedInstruction& p, const PlannedAccess* 
   s.index = static_cast<u8>(p.insn - s.block->instructions);
   s.rip = p.rip();
   s.uncharged = static_cast<i16>(static_cast<int>(pending_) - static_cast<int>(plan_.instructions));
-  s.vectors = plan_.vectors;
+  s.units = static_cast<u8>((plan_.vectors ? Site::kVectors : 0) | (plan_.x87 ? Site::kX87 : 0));
   if (a != nullptr) {
     s.write = a->write;
     s.bytes = a->bytes;
@@ -45,6 +45,7 @@ void RegionEmitter::interpret_and_return(const PlannedInstruction& p, const Flag
   a_.call(frame_mem(&cpu_.frame.interpret_stub, 8));
   // The stub itself goes on elsewhere unless the block goes on.
   if (plan_.vectors) a_.call(frame_mem(&cpu_.frame.vectors_stub, 8));
+  if (plan_.x87) a_.call(frame_mem(&cpu_.frame.x87_stub, 8));
   if (after.in == FlagsIn::kHost || after.in == FlagsIn::kBoth) load_flags();
 }
 

@@ -59,6 +59,7 @@ struct StubTargets {
   const void* guard = nullptr;
   const void* window = nullptr;
   const void* sample = nullptr;
+  const void* x87 = nullptr;
   const ExitRecord* state_exit = nullptr;
   const ExitRecord* no_target_exit = nullptr;
 };
@@ -90,6 +91,9 @@ struct ProbeCode {
 ProbeCode emit_probe_stubs(Cpu& cpu, const StubTargets& targets);
 /// Loads XMM/YMM registers and MXCSR of the guest; sets TranslatorFrame::vectors_live.
 std::vector<u8> emit_vectors_stub(Cpu& cpu);
+/// Has C++ fill in TranslatorFrame::x87_image and loads the registers from it, unless exceptions
+/// are unmasked; sets TranslatorFrame::x87_live. The host's flags are lost.
+std::vector<u8> emit_x87_stub(Cpu& cpu, const StubTargets& targets);
 /// Called with a TranslatedRegion in kScratch whose pages may not hold in this fetch context:
 /// returns where to go on in kPointer.
 std::vector<u8> emit_guard_stub(Cpu& cpu, const StubTargets& targets);

@@ -162,6 +162,7 @@ bool RegionEmitter::emit(EmittedCode* report) {
   }
   if (region_->counters != nullptr) count(region_->counters->entries);
   if (plan_.vectors) enter_vectors();
+  if (plan_.x87) enter_x87();
   for (unsigned i = 0; i < plan_.blocks.size(); ++i) emit_block(i);
   exits_apart_.emit([this] { return a_.offset(); });
   map_.put_behind(a_.offset());
@@ -293,6 +294,8 @@ void RegionEmitter::emit_instruction(const PlannedInstruction& p) {
       return emit_interrupt_flag(p);
     case Emission::kPushFlags:
       return emit_push_flags(p);
+    case Emission::kPopFlags:
+      return emit_pop_flags(p);
     case Emission::kReadSegment:
       return emit_read_segment(p);
     case Emission::kLoadSegment:
@@ -301,6 +304,8 @@ void RegionEmitter::emit_instruction(const PlannedInstruction& p) {
       return emit_swap_gs();
     case Emission::kVector:
       return emit_vector(p);
+    case Emission::kX87:
+      return emit_x87(p);
     case Emission::kConditional:
       return emit_conditional(p);
     case Emission::kCountBranch:
@@ -413,15 +418,6 @@ void RegionEmitter::emit_leave(const PlannedInstruction& p) {
   }
   a_.mov(sized(x86::rbp, bytes), sized(kScratch, bytes));
   move_stack_pointer(bytes);
-}
-
-void RegionEmitter::emit_direction(const PlannedInstruction& p) {
-  flags_about_to_be_lost();
-  if (row(p.insn->row).operation == Operation::kCld) {
-    a_.and_(state_mem(&cpu_.state.flags, 4), Imm(~i64{kFlagDf}));
-  } else {
-    a_.or_(state_mem(&cpu_.state.flags, 4), Imm(kFlagDf));
-  }
 }
 
 /// The quotient must fit and the divisor must not be zero, or the handler raises #DE. For IDIV only

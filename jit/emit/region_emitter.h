@@ -174,6 +174,7 @@ class RegionEmitter {
   void emit_direction(const PlannedInstruction& p);
   void emit_interrupt_flag(const PlannedInstruction& p);
   void emit_push_flags(const PlannedInstruction& p);
+  void emit_pop_flags(const PlannedInstruction& p);
   void emit_string(const PlannedInstruction& p);
   void move_pointer(Gpr gpr, unsigned address_size, unsigned bytes);
   void emit_read_segment(const PlannedInstruction& p);
@@ -192,7 +193,18 @@ class RegionEmitter {
   void emit_vector(const PlannedInstruction& p);
   void encode_vector(const Instruction& insn, bool wide, unsigned reg, unsigned vvvv, unsigned rm,
                      const HostOperand* memory, bool immediate);
+  using InstructionBytes = std::array<u8, 16>;
+  static void put_operands(InstructionBytes& code, unsigned& size, unsigned reg, unsigned rm,
+                           const HostOperand* memory);
   void enter_vectors();
+
+  // --- x87 (x87.cpp)
+  void emit_x87(const PlannedInstruction& p);
+  void emit_load_control(const PlannedInstruction& p);
+  void embed_x87(const Instruction& insn, const HostOperand* memory);
+  void note_x87(const PlannedInstruction& p);
+  bool noted_by_next() const;
+  void enter_x87();
 
   // --- Leaving (control_flow.cpp)
   Site& new_site(const PlannedInstruction& p, const PlannedAccess* a);

@@ -96,6 +96,38 @@ void fetch_vectors_again(x86::Assembler& a, const Cpu& cpu, i32 pushed) {
   a.bind(done);
 }
 
+/// The same for x87 and MMX, whose registers C++ finds empty. FXSAVE also stores, and FXRSTOR
+/// loads, XMM registers and MXCSR, which are C++'s in between; XSAVE of the x87 alone takes longer
+/// (Zen 3).
+void put_x87_away(x86::Assembler& a, const Cpu& cpu, i32 pushed) {
+  const Label done = a.newLabel();
+  a.cmp(slot(cpu, &cpu.frame.x87_live, 1, pushed), 0);
+  a.je(done);
+  a.fxsave64(slot(cpu, &cpu.frame.x87_image, 0, pushed));
+  a.fninit();
+  a.bind(done);
+}
+void fetch_x87_again(x86::Assembler& a, const Cpu& cpu, i32 pushed) {
+  const Label done = a.newLabel();
+  a.cmp(slot(cpu, &cpu.frame.x87_live, 1, pushed), 0);
+  a.je(done);
+  a.fxrstor64(slot(cpu, &cpu.frame.x87_image, 0, pushed));
+  a.bind(done);
+}
+
+/// All of the guest's registers to where C++ may use the host's.
+void put_away(x86::Assembler& a, const Cpu& cpu, i32 pushed) {
+  store_registers(a, cpu, pushed);
+  put_vectors_away(a, cpu, pushed);
+  put_x87_away(a, cpu, pushed);
+}
+/// Back from C++ that did not change vector and x87 registers. kScratch is used.
+void fetch_again(x86::Assembler& a, const Cpu& cpu, i32 pushed) {
+  fetch_x87_again(a, cpu, pushed);
+  load_registers(a, cpu, pushed);
+  fetch_vectors_again(a, cpu, pushed);
+}
+
 template <class Emit>
 std::vector<u8> assembled(Emit&& emit) {
   asmjit::CodeHolder code;
@@ -191,8 +223,7 @@ std::vector<u8> emit_enter_stub(Cpu& cpu) {
 
 std::vector<u8> emit_exit_stub(Cpu& cpu) {
   return assembled([&](x86::Assembler& a) {
-    store_registers(a, cpu, 0);
-    put_vectors_away(a, cpu, 0);
+    put_away(a, cpu, 0);
     a.mov(slot(cpu, &cpu.frame.vectors_live, 1), kVectorsInMemory);
     a.mov(x86::rax, kScratch);
     return_to_cpp(a, cpu);
@@ -220,15 +251,23 @@ std::vector<u8> emit_vectors_stub(Cpu& cpu) {
   });
 }
 
+std::vector<u8> emit_x87_stub(Cpu& cpu, const StubTargets& targets) {
+  return assembled([&](x86::Assembler& a) {
+    constexpr i32 kPushed = 8;
+    put_away(a, cpu, kPushed);
+    call_cpp(a, targets, targets.x87);
+    fetch_again(a, cpu, kPushed);
+    a.ret();
+  });
+}
+
 std::vector<u8> emit_guard_stub(Cpu& cpu, const StubTargets& targets) {
   return assembled([&](x86::Assembler& a) {
     constexpr i32 kPushed = 8;
-    store_registers(a, cpu, kPushed);
-    put_vectors_away(a, cpu, kPushed);
+    put_away(a, cpu, kPushed);
     call_cpp(a, targets, targets.guard);
     a.mov(kPointer, x86::rax);
-    load_registers(a, cpu, kPushed);
-    fetch_vectors_again(a, cpu, kPushed);
+    fetch_again(a, cpu, kPushed);
     a.ret();
   });
 }
@@ -236,12 +275,10 @@ std::vector<u8> emit_guard_stub(Cpu& cpu, const StubTargets& targets) {
 std::vector<u8> emit_sample_stub(Cpu& cpu, const StubTargets& targets) {
   return assembled([&](x86::Assembler& a) {
     constexpr i32 kPushed = 8;
-    store_registers(a, cpu, kPushed);
-    put_vectors_away(a, cpu, kPushed);
+    put_away(a, cpu, kPushed);
     a.mov(kPointer, slot(cpu, &cpu.frame.target, 8, kPushed));
     call_cpp(a, targets, targets.sample);
-    load_registers(a, cpu, kPushed);
-    fetch_vectors_again(a, cpu, kPushed);
+    fetch_again(a, cpu, kPushed);
     a.mov(kPointer, slot(cpu, &cpu.frame.target, 8, kPushed));
     a.ret();
   });
@@ -304,14 +341,12 @@ x86::Mem site_member(const x86::Gp& site, std::size_t offset, unsigned size) {
 void look_up(x86::Assembler& a, const Cpu& cpu, const StubTargets& targets, const void* function,
              const x86::Gp& delta, const Label& cannot) {
   constexpr i32 kPushed = 8;
-  store_registers(a, cpu, kPushed);
-  put_vectors_away(a, cpu, kPushed);
+  put_away(a, cpu, kPushed);
   call_cpp(a, targets, function);
   a.mov(kPointer, x86::rax);
   a.test(x86::rax, x86::rax);
   a.jz(cannot);
-  load_registers(a, cpu, kPushed);
-  fetch_vectors_again(a, cpu, kPushed);
+  fetch_again(a, cpu, kPushed);
   a.mov(delta, slot(cpu, &cpu.frame.delta, 8, kPushed));
   a.ret();
 }
@@ -322,14 +357,14 @@ void go_on_without_access(x86::Assembler& a, const Cpu& cpu, const StubTargets& 
   constexpr i32 kPushed = 8;
   const Label by_handler = a.newLabel();
   const Label no_vectors = a.newLabel();
+  const Label no_x87 = a.newLabel();
   const Label no_flags = a.newLabel();
   a.mov(kPointer, x86::rbx);
   a.cmp(site_member(x86::rbx, offsetof(Site, by_handler), 1), 0);
   a.jne(by_handler);
   a.cmp(slot(cpu, &cpu.frame.block_invalidated, 8, kPushed), 0);
   a.jne(by_handler);
-  load_registers(a, cpu, kPushed);
-  fetch_vectors_again(a, cpu, kPushed);
+  fetch_again(a, cpu, kPushed);
   a.add(x86::rsp, 8);
   a.jmp(site_member(kPointer, offsetof(Site, resume), 8));
 
@@ -341,10 +376,14 @@ void go_on_without_access(x86::Assembler& a, const Cpu& cpu, const StubTargets& 
   a.mov(kPointer, x86::rbx);
   load_registers(a, cpu, kPushed);
   a.add(x86::rsp, 8);
-  a.cmp(site_member(kPointer, offsetof(Site, vectors), 1), 0);
-  a.je(no_vectors);
+  a.test(site_member(kPointer, offsetof(Site, units), 1), Site::kVectors);
+  a.jz(no_vectors);
   a.call(slot(cpu, &cpu.frame.vectors_stub));
   a.bind(no_vectors);
+  a.test(site_member(kPointer, offsetof(Site, units), 1), Site::kX87);
+  a.jz(no_x87);
+  a.call(slot(cpu, &cpu.frame.x87_stub));
+  a.bind(no_x87);
   a.cmp(site_member(kPointer, offsetof(Site, load_flags), 1), 0);
   a.je(no_flags);
   emit_load_flags(a, cpu);
@@ -368,15 +407,13 @@ std::vector<u8> emit_window_stub(Cpu& cpu, const StubTargets& targets) {
     const Label cannot = a.newLabel();
     const Label no_flags = a.newLabel();
     a.lea(x86::rsp, x86::ptr(x86::rsp, -kPushed));
-    store_registers(a, cpu, kPushed);
-    put_vectors_away(a, cpu, kPushed);
+    put_away(a, cpu, kPushed);
     call_cpp(a, targets, targets.window);
     a.mov(kPointer, x86::rax);
     a.test(x86::rax, x86::rax);
     a.jz(cannot);
     a.mov(slot(cpu, &cpu.frame.site, 8, kPushed), x86::rbx);
-    load_registers(a, cpu, kPushed);
-    fetch_vectors_again(a, cpu, kPushed);
+    fetch_again(a, cpu, kPushed);
     a.lea(x86::rsp, x86::ptr(x86::rsp, kPushed));
     a.mov(kScratch, slot(cpu, &cpu.frame.site));
     a.cmp(site_member(kScratch, offsetof(Site, flags_in_host), 1), 0);
@@ -440,8 +477,7 @@ ProbeCode emit_probe_stubs(Cpu& cpu, const StubTargets& targets) {
 std::vector<u8> emit_interpret_stub(Cpu& cpu, const StubTargets& targets) {
   return assembled([&](x86::Assembler& a) {
     constexpr i32 kPushed = 8;
-    store_registers(a, cpu, kPushed);
-    put_vectors_away(a, cpu, kPushed);
+    put_away(a, cpu, kPushed);
     a.mov(slot(cpu, &cpu.frame.vectors_live, 1, kPushed), kVectorsInMemory);
     call_cpp(a, targets, targets.interpret);
     follow_handler(a, cpu, targets);

@@ -31,6 +31,15 @@ void RegionEmitter::emit_interrupt_flag(const PlannedInstruction& p) {
   });
 }
 
+void RegionEmitter::emit_direction(const PlannedInstruction& p) {
+  flags_about_to_be_lost();
+  if (row(p.insn->row).operation == Operation::kCld) {
+    a_.and_(state_mem(&cpu_.state.flags, 4), Imm(~i64{kFlagDf}));
+  } else {
+    a_.or_(state_mem(&cpu_.state.flags, 4), Imm(kFlagDf));
+  }
+}
+
 void RegionEmitter::emit_push_flags(const PlannedInstruction& p) {
   const HostOperand to = stack(p, true);
   want_flags_in_memory();
@@ -48,6 +57,51 @@ void RegionEmitter::emit_push_flags(const PlannedInstruction& p) {
   a_.mov(to.mem(bytes), sized(kScratch, bytes));
   flags_.in = FlagsIn::kMemory;
   move_stack_pointer(-i64{bytes});
+}
+
+/// POPF in ring 0. What it may change beside the arithmetic flags and DF is IF, and that only while
+/// no interrupt waits: everything else is the handler's business.
+void RegionEmitter::emit_pop_flags(const PlannedInstruction& p) {
+  const unsigned bytes = p.insn->operand_size;
+  const Label handler = a_.newLabel();
+  const Label masked = a_.newLabel();
+  const HostOperand from = stack(p, true);
+  if (bytes == 2) {
+    a_.movzx(kScratch.r32(), from.mem(2));
+  } else {
+    a_.mov(kScratch.r32(), from.mem(4));
+  }
+  flags_ = {};  // all are written, and nothing faults from here on
+  const Mem system = state_mem(&cpu_.state.flags, 4);
+  a_.mov(kPointer.r32(), kScratch.r32());
+  a_.xor_(kPointer.r32(), system);
+  u32 unusual = kFlagTf | kFlagNt | kFlagIopl;
+  if (bytes != 2) unusual |= kFlagAc | kFlagId;
+  a_.test(kPointer.r32(), unusual);
+  a_.jnz(handler);
+  a_.test(kScratch.r32(), kFlagIf);
+  a_.jz(masked);
+  a_.cmp(cpu_mem(TranslatorAccess::interrupt_request(cpu_), 1), 0);
+  a_.jne(handler);
+  a_.bind(masked);
+  a_.and_(kPointer.r32(), kFlagIf | kFlagDf);
+  a_.xor_(system, kPointer.r32());
+  // As packed_flags() has them.
+  a_.mov(kPointer.r32(), kScratch.r32());
+  a_.shr(kPointer.r32(), 11);
+  a_.and_(kPointer.r32(), 1);
+  a_.shl(kScratch.r32(), 8);
+  a_.and_(kScratch.r32(), 0xd500);
+  a_.lea(kScratch.r32(), x86::ptr(kScratch, kPointer, 0, 0x200));
+  a_.mov(frame_mem(&cpu_.frame.flags, 2), kScratch.r16());
+  move_stack_pointer(bytes);
+  put_off([=, this, planned = &p, pending = pending_] {
+    a_.bind(handler);
+    flags_ = {};
+    pending_ = pending;
+    interpret_and_return(*planned, flags_);
+    a_.ud2();  // the row ends a block: its handler does not come back
+  });
 }
 
 void RegionEmitter::emit_read_segment(const PlannedInstruction& p) {

@@ -49,12 +49,12 @@ bool has_own_handler(const Instruction& insn) {
 
 }  // namespace
 
-bool vector_emitted(const Cpu& cpu, const Instruction& insn) {
+bool vector_emitted(const Cpu& cpu, const Instruction& insn, const TranslatorOptions& options) {
   // Elsewhere than in 64-bit mode it leaves YMM8 to YMM15 alone.
   if (is_vzeroupper(insn)) return cpu.code64() && insn.handler == select_Vzeroupper(insn);
   if (is_stmxcsr(insn)) return insn.handler == select_Stmxcsr(insn);
   if (has_own_handler(insn) || insn.handler != select_vector(insn)) return false;
-  return !vector_plan(insn, effective_wide(insn, cpu.code64())).mmx();
+  return !vector_plan(insn, effective_wide(insn, cpu.code64())).mmx() || x87_usable(cpu, options);
 }
 
 u32 vector_general_registers_written(const Instruction& insn) {
@@ -83,9 +83,14 @@ void plan_vector(const Instruction& insn, PlannedInstruction& p) {
 }
 
 void note_vectors(const Instruction& insn, RegionPlan& region) {
-  region.vectors = true;
-  if (!has_own_handler(insn))
-    region.floating_point |= vector_plan(insn, insn.has(kInsnRexW)).floating_point;
+  if (has_own_handler(insn)) {
+    region.vectors = true;
+    return;
+  }
+  const VectorPlan v = vector_plan(insn, insn.has(kInsnRexW));
+  region.floating_point |= v.floating_point;
+  region.x87 |= v.mmx();
+  region.vectors |= !v.mmx() || v.floating_point || v.reg || v.rm || v.vvvv || v.xmm0;
 }
 
 /// The guest's registers stay in the host's until something goes to C++, so that a region only has
@@ -147,8 +152,8 @@ void RegionEmitter::emit_vector(const PlannedInstruction& p) {
   }
   const unsigned reg = row(insn.row).reg >= 0        ? static_cast<unsigned>(row(insn.row).reg)
                        : v.gpr == OperandField::kReg ? host_gpr
-                                                     : insn.reg & 15u;
-  const unsigned rm = v.gpr == OperandField::kRm ? host_gpr : insn.rm & 15u;
+                                                     : insn.reg & (v.mmx_reg ? 7u : 15u);
+  const unsigned rm = v.gpr == OperandField::kRm ? host_gpr : insn.rm & (v.mmx_rm ? 7u : 15u);
   encode_vector(insn, wide, reg, v.vvvv ? insn.vvvv & 15u : 0, rm, v.memory ? &memory : nullptr,
                 v.immediate);
   if (v.gpr_written && !pinned(static_cast<unsigned>(gpr)))
@@ -156,11 +161,28 @@ void RegionEmitter::emit_vector(const PlannedInstruction& p) {
   if (p.writes_flags) note_flags_written(p);
 }
 
+/// ModRM, SIB and displacement.
+void RegionEmitter::put_operands(InstructionBytes& code, unsigned& size, unsigned reg, unsigned rm,
+                                 const HostOperand* memory) {
+  const auto put = [&](unsigned byte) { code[size++] = static_cast<u8>(byte); };
+  if (memory == nullptr) {
+    put(0xc0 | (reg & 7) << 3 | (rm & 7));
+    return;
+  }
+  const bool based = memory->base.isValid(), indexed = memory->index.isValid();
+  const unsigned base = based ? memory->base.id() & 7 : 5;  // without a base where MOD is 0
+  const bool sib = !based || indexed || base == 4;
+  put((based ? 0x80 : 0) | (reg & 7) << 3 | (sib ? 4 : base));
+  if (sib) put(memory->scale << 6 | (indexed ? memory->index.id() & 7 : 4u) << 3 | base);
+  const u32 d = static_cast<u32>(memory->displacement);
+  for (unsigned i = 0; i < 4; ++i) put(d >> (8 * i) & 0xff);
+}
+
 /// The instruction's bytes (SDM vol. 2, 2.2 and 2.3) with other registers and another address.
 void RegionEmitter::encode_vector(const Instruction& insn, bool wide, unsigned reg, unsigned vvvv,
                                   unsigned rm, const HostOperand* memory, bool immediate) {
   const Row& r = row(insn.row);
-  std::array<u8, 16> code;
+  InstructionBytes code;
   unsigned size = 0;
   const auto put = [&](unsigned byte) { code[size++] = static_cast<u8>(byte); };
   const unsigned map = r.map == OpcodeMap::k0F ? 1 : r.map == OpcodeMap::k0F38 ? 2 : 3;
@@ -187,16 +209,7 @@ void RegionEmitter::encode_vector(const Instruction& insn, bool wide, unsigned r
     if (map == 3) put(0x3a);
   }
   put(r.opcode);
-  if (memory == nullptr) {
-    put(0xc0 | (reg & 7) << 3 | (base & 7));
-  } else {
-    const bool based = memory->base.isValid();
-    const bool sib = !based || memory->index.isValid() || (base & 7) == 4;
-    put((based ? 0x80 : 0) | (reg & 7) << 3 | (sib ? 4 : base & 7));
-    if (sib) put(memory->scale << 6 | (memory->index.isValid() ? index & 7 : 4u) << 3 | (base & 7));
-    const u32 d = static_cast<u32>(memory->displacement);
-    for (unsigned i = 0; i < 4; ++i) put(d >> (8 * i) & 0xff);
-  }
+  put_operands(code, size, reg, rm, memory);
   // A register in the immediate has three bits outside 64-bit mode.
   const bool narrow_register = plan_.code_bits != 64 && vector_plan(insn, wide).fourth;
   if (immediate) put(static_cast<unsigned>(insn.immediate & (narrow_register ? 0x7f : 0xff)));

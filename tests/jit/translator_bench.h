@@ -237,6 +237,22 @@ class LockstepPair : public BenchLayout {
       compare("event error code", x.error_code, y.error_code);
       compare("event instructions", x.instructions, y.instructions);
     }
+    const FpuState &f = a.fpu, &g = b.fpu;
+    compare("fip", f.fip, g.fip);
+    compare("fdp", f.fdp, g.fdp);
+    compare("fcs", f.fcs, g.fcs);
+    compare("fds", f.fds, g.fds);
+    compare("x87 opcode", f.opcode, g.opcode);
+    compare("x87 control", f.control, g.control);
+    compare("x87 status", f.status, g.status);
+    compare("x87 tags", f.tag, g.tag);
+    compare("mxcsr", f.mxcsr, g.mxcsr);
+    for (unsigned i = 0; i < 8; ++i) {
+      if (f.st[i] != g.st[i]) out += fmt::format("x87 register {}\n", i);
+    }
+    for (unsigned i = 0; i < 16; ++i) {
+      if (f.ymm[i] != g.ymm[i]) out += fmt::format("ymm{}\n", i);
+    }
     const u8* left = interpreted.memory->ram();
     const u8* right = translated.memory->ram();
     if (std::memcmp(left, right, kRam) != 0) {

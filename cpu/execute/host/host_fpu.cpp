@@ -204,14 +204,11 @@ bool HostFpu::run_x87(FpuState& fpu, const Instruction& insn, u8* memory, u64& f
   const X87Code code = x87_stub(insn);
   if (code == nullptr) return false;
   X87Image& image = image_;
-  const unsigned top = (fpu.status >> 11) & 7;
-  image.control = fpu.control;
+  fill_x87_image(fpu, image);
   // An error that was reported by FERR# and is ignored (IGNNE#) must not be pending on the host.
   const unsigned ignored = (fpu.status & kX87Summary) ? fpu.status & kX87Exceptions : 0;
   image.status = static_cast<u16>(fpu.status & ~ignored);
-  image.tag = fpu.tag;
   image.mxcsr = 0x1f80;
-  for (unsigned i = 0; i < 8; ++i) image.st[i] = fpu.st[(top + i) & 7];
   code(&image, memory, &flags);
   // Leave the x87 as C++ code expects it: the standard library uses long double here and there.
   // With the default control word nothing can be pending and emptying the stack is enough.
@@ -220,13 +217,10 @@ bool HostFpu::run_x87(FpuState& fpu, const Instruction& insn, u8* memory, u64& f
   } else {
     asm volatile("fninit");
   }
-  const unsigned new_top = (image.status >> 11) & 7;
-  fpu.status = image.status;
+  const u16 control = fpu.control;
+  take_x87_image(image, fpu);
+  fpu.control = control;
   if (ignored != 0) fpu.status |= static_cast<u16>(ignored | kX87Summary | kX87Busy);
-  fpu.tag = image.tag;
-  for (unsigned i = 0; i < 8; ++i) {
-    std::memcpy(fpu.st[(new_top + i) & 7].data(), image.st[i].data(), 10);
-  }
   return true;
 }
 

@@ -12,6 +12,7 @@
 #include "cpu/decode/instruction.h"
 #include "cpu/execute/host/executable_arena.h"
 #include "cpu/execute/host/vector_plan.h"
+#include "cpu/execute/host/x87_image.h"
 
 namespace dragoman {
 
@@ -39,22 +40,6 @@ struct VectorStub {
   u32 number = 0;  ///< Instruction::vector_stub
   VectorPlan plan;
 };
-
-/// x87 state in the host's FXSAVE format (SDM vol. 1, 10.5.1), with what a stub needs beside it.
-struct alignas(64) X87Image {
-  u16 control;
-  u16 status;
-  u8 tag;
-  u8 reserved;
-  u16 opcode;
-  u64 fip;
-  u64 fdp;
-  u32 mxcsr;
-  u32 mxcsr_mask;
-  std::array<std::array<u8, 16>, 8> st;  ///< ST(0) first
-  std::array<u8, 352> other;             ///< XMM registers of the host, of no interest
-};
-static_assert(sizeof(X87Image) == 512);
 
 class HostFpu {
  public:

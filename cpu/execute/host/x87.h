@@ -23,6 +23,11 @@ enum X87Status : u16 {
 inline constexpr u16 kX87ControlMask = 0x1f3f;
 inline constexpr u16 kX87ControlFixed = 0x0040;
 
+/// No instruction can leave an exception pending, and none is.
+inline bool x87_masked(const FpuState& fpu) {
+  return (fpu.control & kX87Exceptions) == kX87Exceptions && (fpu.status & kX87Summary) == 0;
+}
+
 /// Recomputes ES and B from the exception flags and masks, and drives FERR# low once no unmasked
 /// error is left.
 void update_x87_summary(Cpu& cpu);

@@ -41,6 +41,23 @@ void initialize_x87(Cpu& cpu) {
   update_x87_summary(cpu);
 }
 
+void fill_x87_image(const FpuState& fpu, X87Image& image) {
+  const unsigned top = (fpu.status >> 11) & 7;
+  image.control = fpu.control;
+  image.status = fpu.status;
+  image.tag = fpu.tag;
+  for (unsigned i = 0; i < 8; ++i) image.st[i] = fpu.st[(top + i) & 7];
+}
+
+void take_x87_image(const X87Image& image, FpuState& fpu) {
+  const unsigned top = (image.status >> 11) & 7;
+  fpu.control = image.control;
+  fpu.status = image.status;
+  fpu.tag = image.tag;
+  for (unsigned i = 0; i < 8; ++i)
+    std::memcpy(fpu.st[(top + i) & 7].data(), image.st[i].data(), 10);
+}
+
 u16 full_tag_word(const FpuState& fpu) {
   unsigned word = 0;
   for (unsigned i = 0; i < 8; ++i) {
