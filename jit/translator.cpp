@@ -390,8 +390,11 @@ void Translator::make_room(const RegionPlan& plan) {
 void Translator::empty_chunk(unsigned index) {
   const CodeCache::Chunk& chunk = cache_.chunk(index);
   CodeCache::Records& records = *chunk.records;
-  for (std::size_t i = 0; i < records.regions.size(); ++i)
+  const std::span<const u8> code = cache_.code_of(chunk);
+  for (std::size_t i = 0; i < records.regions.size(); ++i) {
     retire(records.regions[i], RetireCause::kMadeRoom);
+    cpu_.jump_table.drop(records.regions[i].rip, code.data(), code.size());
+  }
   std::vector<TranslatedRegion*> targets;
   for (std::size_t i = 0; i < records.exits.size(); ++i) {
     const ExitRecord& exit = records.exits[i];
@@ -402,8 +405,6 @@ void Translator::empty_chunk(unsigned index) {
   for (TranslatedRegion* target : targets) {
     remove_if(target->incoming, [index](const ExitRecord& e) { return e.region->chunk == index; });
   }
-  const std::span<const u8> code = cache_.code_of(chunk);
-  cpu_.jump_table.drop(code.data(), code.size());
 }
 
 void Translator::write_perf_map(const TranslatedRegion& region) {

@@ -112,9 +112,11 @@ struct JumpTable {
   void clear() {
     for (u64 i = 0; i < kSlots; ++i) slots[i] = {empty_key(i), nullptr};
   }
-  /// Forgets targets inside [first, first + bytes).
-  void drop(const void* first, u64 bytes) {
-    for (u64 i = 0; i < kSlots; ++i) {
+  /// Forgets targets inside [first, first + bytes) of branches to `rip`, whatever the context,
+  /// which has no part in choosing the set.
+  void drop(u64 rip, const void* first, u64 bytes) {
+    const u64 set = slot(rip) & ~(kWays - 1);
+    for (u64 i = set; i < set + kWays; ++i) {
       if (reinterpret_cast<u64>(slots[i].host) - reinterpret_cast<u64>(first) < bytes)
         slots[i] = {empty_key(i), nullptr};
     }
