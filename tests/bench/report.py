@@ -4,7 +4,7 @@ import statistics
 
 GROUPS = {
     "integer": ["zstd", "xz", "python", "perl", "sqlite", "cc1"],
-    "vector and float": ["sha256", "aes", "rsa", "float", "float-v3", "matrix", "matrix-v3"],
+    "vector and float": ["sha256", "aes", "rsa", "float", "float-v3", "float-x87", "matrix", "matrix-v3"],
     "kernel": ["fork", "pipe", "syscall", "fault", "switch"],
     "boot": ["boot-kernel", "boot-disk"],
 }
